@@ -1,0 +1,120 @@
+"""A built firmware image: an ELF and the manifest that says everything about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hilnas.errors import InputError
+from hilnas.files import read_input, write_atomically
+
+ELF_NAME = "firmware.elf"
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of the model as the firmware sees it: the edges behind QUANTIZE and DEQUANTIZE are int8."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A layer in execution order; `exit` is the exit (0-based) that is decided after it, or None."""
+
+    name: str
+    op: str
+    macs: int
+    exit: int | None = None
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A buffer of the memory plan: where it lives and from which layer to which (inclusive)."""
+
+    name: str
+    memory: str
+    offset: int
+    size_bytes: int
+    first_layer: int
+    last_layer: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an image is made of and made by. Sizes in bytes as the design defines them."""
+
+    model: str
+    model_sha256: str
+    board: str
+    build_id: str
+    engine_version: str
+    compiler: str
+    flags: tuple[str, ...]
+    flash_bytes: int
+    sram_bytes: int
+    arena_bytes: int
+    weight_bytes: int
+    code_bytes: int
+    macs: int
+    sections: dict[str, int]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    layers: tuple[LayerInfo, ...]
+    exit_thresholds: tuple[float, ...]
+    memory_plan: tuple[Allocation, ...]
+
+
+@dataclass(frozen=True)
+class FirmwareImage:
+    """An ELF with its manifest, in one folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def elf(self) -> Path:
+        """The ELF file."""
+        return self.folder / ELF_NAME
+
+    def save(self) -> None:
+        """Writes the manifest beside the ELF.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        write_atomically(self.folder / MANIFEST_NAME, json.dumps(asdict(self.manifest), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> FirmwareImage:
+        """Reads an image that `save` wrote.
+
+        Raises:
+            InputError: the folder has no manifest or the manifest is not one.
+        """
+        path = folder / MANIFEST_NAME
+        try:
+            content: dict[str, Any] = json.loads(read_input(path))
+            parts = {
+                "flags": tuple(content.pop("flags")),
+                "inputs": tuple(_tensor(item) for item in content.pop("inputs")),
+                "outputs": tuple(_tensor(item) for item in content.pop("outputs")),
+                "layers": tuple(LayerInfo(**item) for item in content.pop("layers")),
+                "exit_thresholds": tuple(content.pop("exit_thresholds")),
+                "memory_plan": tuple(Allocation(**item) for item in content.pop("memory_plan")),
+            }
+            return cls(folder, Manifest(**content, **parts))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a manifest of this version: {error}", "Build the image again with `hilnas build`.") from error
+
+
+def _tensor(item: dict[str, Any]) -> TensorInfo:
+    return TensorInfo(**{**item, "shape": tuple(item["shape"])})
