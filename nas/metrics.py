@@ -68,7 +68,9 @@ class Budget:
         `margin` adds that many standard deviations of the predictor to the mean first.
         """
         estimates = dict(metrics)
-        columns = [np.maximum(0.0, (estimates[name].mean + margin * estimates[name].std) / limit - 1.0) for name, limit in self.limits().items()]
+        columns = [
+            np.maximum(0.0, (estimates[name].mean + margin * estimates[name].std) / limit - 1.0) for name, limit in self.limits().items()
+        ]
         return np.stack(columns, axis=1) if columns else np.zeros((len(metrics), 0))
 
     def is_met(self, metrics: Metrics, margin: float = 0.0) -> NDArray[np.bool_]:

@@ -1,0 +1,105 @@
+"""Boards as declarations: one YAML each, validated. A board is named, or is a path to a user's own file."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hilnas.errors import BoardError
+
+BOARDS_FOLDER = Path(__file__).parent
+
+
+class _Declaration(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Memory(_Declaration):
+    """A memory of the part: where it is, how large (bytes) and what may live in it."""
+
+    base: int = Field(ge=0, lt=2**32)
+    size: int = Field(gt=0)
+    kind: Literal["flash", "ram"]
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.base + self.size
+
+
+class Placement(_Declaration):
+    """Which memory each part of an image lives in, by memory name; `arena` in order of preference."""
+
+    text: str
+    data: str
+    stack: str
+    arena: tuple[str, ...] = Field(min_length=1)
+
+
+class Uart(_Declaration):
+    """The UART that carries the report: its register layout, its base address and its speed in baud."""
+
+    kind: Literal["stm32-usart", "cmsdk-uart"]
+    base: int
+    baud_rate: int = 115_200
+    clock_hz: int
+
+
+class Board(_Declaration):
+    """A board: core, clock (Hz), memories by name, where the image goes, UART, start-up code, targets that can run it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str
+    part: str
+    core: Literal["cortex-m7", "cortex-m4"]
+    clock_hz: int = Field(gt=0)
+    cycles_per_instruction: float = Field(gt=0)
+    memories: dict[str, Memory]
+    placement: Placement
+    stack_bytes: int = Field(default=8192, ge=1024)
+    uart: Uart
+    startup: str
+    targets: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Board:
+        for (first_name, first), (second_name, second) in combinations(self.memories.items(), 2):
+            if first.base < second.end and second.base < first.end:
+                raise ValueError(f"memories {first_name} and {second_name} overlap")
+        placed = (self.placement.text, self.placement.data, self.placement.stack, *self.placement.arena)
+        unknown = sorted(set(placed) - set(self.memories))
+        if unknown:
+            raise ValueError(f"placement names {', '.join(unknown)}, which is not among the memories {', '.join(self.memories)}")
+        return self
+
+
+def board_names() -> tuple[str, ...]:
+    """Names of the boards that come with hilnas."""
+    return tuple(sorted(path.stem for path in BOARDS_FOLDER.glob("*.yaml")))
+
+
+def load_board(name_or_path: str) -> Board:
+    """Loads a board by name, or a user's own by the path of its YAML.
+
+    Raises:
+        BoardError: unknown name, unreadable file, unknown key, overlapping memories.
+    """
+    is_path = name_or_path.endswith((".yaml", ".yml"))
+    path = Path(name_or_path) if is_path else BOARDS_FOLDER / f"{name_or_path}.yaml"
+    if not is_path and name_or_path not in board_names():
+        raise BoardError(f"unknown board {name_or_path!r}", f"Known: {', '.join(board_names())}; or give the path of a .yaml file.")
+    try:
+        return Board.model_validate(yaml.safe_load(path.read_text()))
+    except OSError as error:
+        raise BoardError(f"cannot read board file {path}: {error.strerror}", "Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise BoardError(f"{path} is not a text file", "A board is a YAML file; see docs/boards.md.") from error
+    except yaml.YAMLError as error:
+        raise BoardError(f"{path} is not valid YAML: {error}", "See docs/boards.md for an example.") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'board'}: {item['msg']}" for item in error.errors())
+        raise BoardError(f"{path}: {problems}", "See docs/boards.md for what a board file holds.") from error
