@@ -26,4 +26,6 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
         table.add_row(*("-" if cell is None else str(cell) for cell in row))
-    Console().print(table)
+    console = Console()
+    # A pipe has no width: let no cell be cut there.
+    Console(width=None if console.is_terminal else 200).print(table)
