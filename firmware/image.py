@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from hilnas.errors import InputError
 from hilnas.files import read_input, write_atomically
@@ -102,19 +103,6 @@ class FirmwareImage:
         """
         path = folder / MANIFEST_NAME
         try:
-            content: dict[str, Any] = json.loads(read_input(path))
-            parts = {
-                "flags": tuple(content.pop("flags")),
-                "inputs": tuple(_tensor(item) for item in content.pop("inputs")),
-                "outputs": tuple(_tensor(item) for item in content.pop("outputs")),
-                "layers": tuple(LayerInfo(**item) for item in content.pop("layers")),
-                "exit_thresholds": tuple(content.pop("exit_thresholds")),
-                "memory_plan": tuple(Allocation(**item) for item in content.pop("memory_plan")),
-            }
-            return cls(folder, Manifest(**content, **parts))
-        except (ValueError, KeyError, TypeError) as error:
+            return cls(folder, TypeAdapter(Manifest).validate_json(read_input(path)))
+        except ValidationError as error:
             raise InputError(f"{path} is not a manifest of this version: {error}", "Build the image again with `hilnas build`.") from error
-
-
-def _tensor(item: dict[str, Any]) -> TensorInfo:
-    return TensorInfo(**{**item, "shape": tuple(item["shape"])})

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from hilnas.boards.board import Board
 from hilnas.firmware.image import FirmwareImage
-from numpy.typing import NDArray
 
 Tensor = NDArray[np.generic]
 """A model input or output, dtype and shape as in the manifest."""
