@@ -1,0 +1,1 @@
+"""The searches: all of them ask/tell."""
