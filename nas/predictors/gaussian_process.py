@@ -106,7 +106,9 @@ def _prior_variance(log_variances: FloatArray, described: FloatArray, features: 
 
 
 def _noisy_covariance(log_variances: FloatArray, training: tuple[FloatArray, FloatArray]) -> FloatArray:
-    return _covariance(log_variances, *training, *training) + (np.exp(log_variances[3]) + 1e-9) * np.eye(len(training[0]))
+    noise = np.exp(log_variances[3]) + 1e-9
+    covariance: FloatArray = _covariance(log_variances, *training, *training) + noise * np.eye(len(training[0]))
+    return covariance
 
 
 def _negative_log_likelihood(log_variances: FloatArray, training: tuple[FloatArray, FloatArray], targets: FloatArray) -> float:

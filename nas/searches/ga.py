@@ -86,4 +86,5 @@ class GeneticSearch:
     def _tournament(self, count: int) -> Architectures:
         # Parents are sorted by score: the smaller index of two wins.
         pairs = self._rng.integers(0, len(self._parents), size=(2, count))
-        return self._parents[pairs.min(axis=0)]
+        winners: Architectures = self._parents[pairs.min(axis=0)]
+        return winners

@@ -57,7 +57,8 @@ class McuSpace(SearchSpace):
         size = self.dimensions
         depths = np.asarray(size.base_depths) + np.asarray(size.depth_increments)[architectures[:, self.layout.depth]]
         depths[:, -1] = size.base_depths[-1]
-        return np.minimum(depths, size.depth_slots)
+        limited: NDArray[np.int64] = np.minimum(depths, size.depth_slots)
+        return limited
 
     def present_blocks(self, architectures: Architectures) -> NDArray[np.bool_]:
         """Which block slots a network has, shape (N, B)."""
