@@ -32,48 +32,76 @@ class Memory(_Declaration):
 
 
 class Placement(_Declaration):
-    """Which memory each part of an image lives in, by memory name; `arena` in order of preference."""
+    """Which memory each part of an image lives in, by memory name; `arena` in order of preference.
+
+    `ramcode` is where code that must run from RAM is copied to at start; without it such code stays in `text`.
+    """
 
     text: str
     data: str
     stack: str
     arena: tuple[str, ...] = Field(min_length=1)
+    ramcode: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every memory that is named."""
+        return (self.text, self.data, self.stack, *self.arena, *([self.ramcode] if self.ramcode else []))
 
 
 class Uart(_Declaration):
-    """The UART that carries the report: its register layout, its base address and its speed in baud."""
+    """The UART that carries the report: register layout, base address, speed in baud, its clock (Hz), and its pins where it has some."""
 
     kind: Literal["stm32-usart", "cmsdk-uart"]
-    base: int
-    baud_rate: int = 115_200
-    clock_hz: int
+    base: int = Field(ge=0, lt=2**32)
+    baud_rate: int = Field(default=115_200, gt=0)
+    clock_hz: int = Field(gt=0)
+    tx: str | None = Field(default=None, pattern=r"^P[A-K](1[0-5]|[0-9])$")
+    rx: str | None = Field(default=None, pattern=r"^P[A-K](1[0-5]|[0-9])$")
+    alternate_function: int = Field(default=0, ge=0, le=15)
+
+    @model_validator(mode="after")
+    def _has_pins(self) -> Uart:
+        if self.kind == "stm32-usart" and (self.tx is None or self.rx is None):
+            raise ValueError("a stm32-usart needs its pins tx and rx")
+        return self
 
 
 class Board(_Declaration):
-    """A board: core, clock (Hz), memories by name, where the image goes, UART, start-up code, targets that can run it."""
+    """A board: core, clock (Hz), memories by name, where the image goes, UART, start-up code, targets that can run it.
+
+    `startup` names the start-up code of the part (`firmware/runtime/clock_<startup>.c`); `supply` is how the part's core is
+    powered on this board: by its linear regulator or by its switching one.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
     part: str
     core: Literal["cortex-m7", "cortex-m4"]
+    fpu: Literal["fpv5-d16", "fpv5-sp-d16", "fpv4-sp-d16"]
     clock_hz: int = Field(gt=0)
     cycles_per_instruction: float = Field(gt=0)
     memories: dict[str, Memory]
     placement: Placement
     stack_bytes: int = Field(default=8192, ge=1024)
     uart: Uart
-    startup: str
-    targets: tuple[str, ...]
+    startup: Literal["stm32h743", "stm32h7a3", "stm32f746", "mps2-an500"]
+    supply: Literal["ldo", "smps"] = "ldo"
+    targets: tuple[Literal["emulator", "qemu", "renode", "serial"], ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Board:
         for (first_name, first), (second_name, second) in combinations(self.memories.items(), 2):
             if first.base < second.end and second.base < first.end:
                 raise ValueError(f"memories {first_name} and {second_name} overlap")
-        placed = (self.placement.text, self.placement.data, self.placement.stack, *self.placement.arena)
-        unknown = sorted(set(placed) - set(self.memories))
+        unknown = sorted(set(self.placement.names) - set(self.memories))
         if unknown:
             raise ValueError(f"placement names {', '.join(unknown)}, which is not among the memories {', '.join(self.memories)}")
+        for name in (self.placement.data, self.placement.stack, *self.placement.arena):
+            if self.memories[name].kind != "ram":
+                raise ValueError(f"placement puts what is written at run time into {name}, which is not RAM")
+        if self.stack_bytes % 8 or self.stack_bytes > self.memories[self.placement.stack].size:
+            raise ValueError(f"stack_bytes must be a multiple of 8 and fit in {self.placement.stack}")
         return self
 
 

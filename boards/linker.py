@@ -1,0 +1,40 @@
+"""The linker script of a board: one template, fed from the board's memories."""
+
+from __future__ import annotations
+
+from string import Template
+
+from hilnas.boards.board import BOARDS_FOLDER, Board
+
+TEMPLATE = BOARDS_FOLDER / "linker.ld.in"
+
+
+def arena_section(memory: str) -> str:
+    """The section that a model's arena in `memory` goes into."""
+    return f".arena.{memory}"
+
+
+def linker_script(board: Board) -> str:
+    """The linker script (GNU ld) of `board`.
+
+    Code marked `.ramcode` goes to `placement.ramcode`; on a board without it, it stays where all code is.
+    """
+    placement = board.placement
+    memories = (
+        f"    {name} ({'rx' if memory.kind == 'flash' else 'rwx'}) : ORIGIN = {memory.base:#010x}, LENGTH = {memory.size}"
+        for name, memory in board.memories.items()
+    )
+    sections = {memory: arena_section(memory) for memory in placement.arena}
+    return Template(TEMPLATE.read_text()).substitute(
+        board=board.name,
+        memories="\n".join(memories),
+        text=placement.text,
+        data=placement.data,
+        stack=placement.stack,
+        ramcode=placement.ramcode or placement.text,
+        stack_bytes=board.stack_bytes,
+        zeroed="\n".join(f"        LONG(ADDR({section})) LONG(SIZEOF({section}))" for section in sections.values()),
+        arenas="\n".join(
+            f"    {section} (NOLOAD) : ALIGN(32) {{ *({section}) . = ALIGN(4); }} > {memory}" for memory, section in sections.items()
+        ),
+    )
