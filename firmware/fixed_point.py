@@ -1,0 +1,105 @@
+"""The fixed-point arithmetic of TensorFlow Lite's int8 reference kernels, as far as it is done when a model is compiled.
+
+Source: tensorflow/lite/kernels/internal/quantization_util.cc and common.h, gemmlowp's fixedpoint.h. What is left for the device are
+32-bit integer operations (kernels/fixed_point.h).
+"""
+
+from __future__ import annotations
+
+from math import floor, frexp, isfinite
+
+import numpy as np
+from hilnas.firmware.graph import Activation, Quantization
+
+INT32_MAX = 2**31 - 1
+INT32_MIN = -(2**31)
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """A non-negative real as (multiplier, shift): real = multiplier / 2^31 * 2^shift, multiplier in [2^30, 2^31) or 0."""
+    if real == 0.0 or not isfinite(real):
+        return 0, 0
+    fraction, shift = frexp(real)
+    multiplier = floor(fraction * 2**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier, shift = 2**30, shift + 1
+    return (0, 0) if shift < -31 else (multiplier, shift)
+
+
+def rounding_doubling_high_multiply(a: int, b: int) -> int:
+    """The high half of 2ab, rounded: gemmlowp's SaturatingRoundingDoublingHighMul."""
+    if a == b == INT32_MIN:
+        return INT32_MAX
+    return (a * b + 2**30) >> 31
+
+
+def rounding_divide_by_power_of_two(value: int, exponent: int) -> int:
+    """value / 2^exponent, rounded to nearest, halves away from zero."""
+    if exponent == 0:
+        return value
+    return (value + (1 << (exponent - 1)) - (1 if value < 0 else 0)) >> exponent
+
+
+def saturating_multiply_by_power_of_two(value: int, exponent: int) -> int:
+    """value * 2^exponent within 32 bits; a negative exponent divides and rounds."""
+    if exponent < 0:
+        return rounding_divide_by_power_of_two(value, -exponent)
+    return max(INT32_MIN, min(INT32_MAX, value << exponent))
+
+
+def activation_range(activation: Activation, quantization: Quantization) -> tuple[int, int]:
+    """The int8 range that a fused activation leaves, both ends included.
+
+    In single precision, as TensorFlow Lite computes it (CalculateActivationRangeQuantized).
+    """
+    lowest, highest = -128, 127
+
+    def quantized(real: float) -> int:
+        ratio = float(np.float32(real) / np.float32(quantization.scale))
+        rounded = floor(abs(ratio) + 0.5)
+        return quantization.zero_point + (rounded if ratio >= 0 else -rounded)
+
+    if activation in ("RELU", "RELU6"):
+        lowest = max(lowest, quantized(0.0))
+    if activation == "RELU6":
+        highest = min(highest, quantized(6.0))
+    if activation == "RELU_N1_TO_1":
+        lowest, highest = max(lowest, quantized(-1.0)), min(highest, quantized(1.0))
+    return lowest, highest
+
+
+# exp(-1/4 .. 0) as a polynomial and exp(-2^k) by a barrel shifter, all in Q0.31: gemmlowp's exp_on_negative_values.
+_EXP_MINUS_EIGHTH = 1895147668
+_ONE_THIRD = 715827883
+_EXP_MINUS_POWERS = ((24, 1672461947), (25, 1302514674), (26, 790015084), (27, 290630308), (28, 39332535), (29, 720401), (30, 242))
+_ONE_QUARTER = 1 << 24
+
+
+def exp_of_negative(value: int) -> int:
+    """exp of a number <= 0 in Q5.26, in Q0.31."""
+    if value == 0:
+        return INT32_MAX
+    remainder = (value & (_ONE_QUARTER - 1)) - _ONE_QUARTER
+    multiply = rounding_doubling_high_multiply
+    x = saturating_multiply_by_power_of_two(remainder, 5) + (1 << 28)
+    x2 = multiply(x, x)
+    x3, x4 = multiply(x2, x), multiply(x2, x2)
+    tail = rounding_divide_by_power_of_two(multiply(rounding_divide_by_power_of_two(x4, 2) + x3, _ONE_THIRD) + x2, 1)
+    result = _EXP_MINUS_EIGHTH + multiply(_EXP_MINUS_EIGHTH, x + tail)
+    for bit, factor in _EXP_MINUS_POWERS:
+        if (remainder - value) & (1 << bit):
+            result = multiply(result, factor)
+    return result
+
+
+def softmax_exponentials(input_scale: float, beta: float) -> tuple[int, ...]:
+    """exp(-beta * scale * d) in Q0.31 for the differences d = 0, 1 .. to the maximum of a row, as long as they count.
+
+    At most 256 entries; a larger difference counts as 0. Source: PreprocessSoftmaxScaling and CalculateInputRadius.
+    """
+    integer_bits = 5
+    real = min(float(np.float32(beta)) * input_scale * 2.0 ** (31 - integer_bits), 2.0**31 - 1.0)
+    multiplier, shift = quantize_multiplier(real)
+    radius = floor((2**integer_bits - 1) * 2.0 ** (31 - integer_bits) / 2.0**shift) if shift >= 0 else 255
+    differences = range(min(radius, 255) + 1)
+    return tuple(exp_of_negative(rounding_doubling_high_multiply(-(d << max(shift, 0)), multiplier)) for d in differences)
