@@ -1,0 +1,102 @@
+"""What a run of the loop comes to: plain records, the same whether the run was disturbed or not. No times, no dates, no paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hilnas.nas.metrics import Budget
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The metrics of one architecture: accuracy in [0, 1], seconds, bytes."""
+
+    accuracy: float
+    latency_s: float
+    flash_bytes: float
+    sram_bytes: float
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """A net that a round proposed: what was predicted before it was measured, and what was measured.
+
+    `predicted.accuracy` is that of the float net on the validation split; `measured.accuracy` is that of the int8 net, and
+    `float_accuracy` that of the float net, on the test split. All three with exits taken by the rule. `exit_rates` are exit_0
+    .. exit_n and the final output on the test split, and `expected_latency_s` is the mean latency that follows.
+    """
+
+    name: str
+    architecture: tuple[int, ...]
+    description: str
+    predicted: Figures
+    measured: Figures
+    float_accuracy: float
+    expected_latency_s: float
+    exit_names: tuple[str, ...]
+    exit_rates: tuple[float, ...]
+    meets_budget: bool
+
+
+@dataclass(frozen=True)
+class LatencyError:
+    """Relative errors of predicted against measured latency: |predicted - measured| / measured."""
+
+    mean: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """One round: its candidates, the error of their predictions, and the error on the held-out nets after recalibrating."""
+
+    number: int
+    candidates: tuple[CandidateResult, ...]
+    explored: int
+    candidate_error: LatencyError
+    held_out_error: LatencyError
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Latencies, in seconds, of the nets that no predictor ever learned from: as measured, by the first fit, by the last."""
+
+    measured: tuple[float, ...]
+    first: tuple[float, ...]
+    last: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class BudgetResult:
+    """The budget, and which share of random nets each limit alone excludes, by metric name."""
+
+    budget: Budget
+    excluded: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """Everything that a run found. `first_fit_error` is on the held-out nets; `random_nets` are predictions, for charts."""
+
+    board: str
+    target: str
+    data: str
+    seed: int
+    budget: BudgetResult
+    fitted_on: int
+    first_fit_error: LatencyError
+    rounds: tuple[RoundResult, ...]
+    agreed: bool
+    best: str
+    held_out: HeldOut
+    random_nets: tuple[Figures, ...]
+
+    @property
+    def candidates(self) -> tuple[CandidateResult, ...]:
+        """The candidates of all rounds, in order."""
+        return tuple(candidate for one in self.rounds for candidate in one.candidates)
+
+    @property
+    def best_candidate(self) -> CandidateResult:
+        """The most accurate int8 net whose measurements meet the budget."""
+        return next(candidate for candidate in self.candidates if candidate.name == self.best)

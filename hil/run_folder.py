@@ -1,0 +1,135 @@
+"""The folder of one run: its journal. Every finished step is a file that is whole or not there, so a run can go on from any moment."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from hilnas.errors import InputError, StoreError
+from hilnas.files import read_input, write_atomically
+from hilnas.hil.store import STORE_NAME
+
+T = TypeVar("T")
+
+RUN_NAME = "run.json"
+RESULT_NAME = "result.json"
+REPORT_NAME = "report.html"
+
+
+class RunFolder:
+    """Where a run keeps everything.
+
+    run.json (what was asked, by what and when), supernet.pt, stages/ (one JSON document for each finished step),
+    candidates/NAME/ (files and measurements of one net), measurements.db, result.json, report.html.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def store_path(self) -> Path:
+        """The measurement store of the run."""
+        return self.path / STORE_NAME
+
+    @property
+    def supernet_path(self) -> Path:
+        """The checkpoint of the supernet."""
+        return self.path / "supernet.pt"
+
+    @property
+    def report_path(self) -> Path:
+        """The report of the run."""
+        return self.path / REPORT_NAME
+
+    def candidate(self, name: str) -> Path:
+        """The folder of one net."""
+        return self.path / "candidates" / name
+
+    def create(self, description: dict[str, Any]) -> None:
+        """Starts a run here.
+
+        Raises:
+            InputError: there is a run here already.
+            StoreError: the disk refused.
+        """
+        if (self.path / RUN_NAME).exists():
+            raise InputError(f"{self.path} holds a run already", f"Go on with `hilnas loop --resume {self.path}`, or choose another --out.")
+        write_atomically(self.path / RUN_NAME, _pretty(description))
+
+    def description(self) -> dict[str, Any]:
+        """What was asked of this run: what `create` was given.
+
+        Raises:
+            InputError: this is not the folder of a run.
+        """
+        if not (self.path / RUN_NAME).is_file():
+            raise InputError(f"{self.path} is not the folder of a run: it has no {RUN_NAME}", "Give the folder of `hilnas loop --out`.")
+        return self._read(RUN_NAME, dict[str, Any])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps every other process from working in this folder. The lock dies with its process.
+
+        Raises:
+            InputError: another process works here.
+            StoreError: the disk refused.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise StoreError(f"cannot write in {self.path}: {error.strerror}", "Choose another folder.") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"another process works in {self.path}", "Wait for it to end, or choose another folder.") from error
+            yield
+
+    def once(self, step: str, kind: type[T], compute: Callable[[], T]) -> T:
+        """What the step came to: read if it is finished, else computed and recorded. `kind` is a dataclass or a JSON type.
+
+        Raises:
+            InputError: the record is damaged.
+            StoreError: the disk refused.
+        """
+        name = f"stages/{step}.json"
+        if not (self.path / name).exists():
+            self.write(name, kind, compute())
+        # Read back also when just computed: a run that goes on sees the very values that an undisturbed one sees.
+        return self._read(name, kind)
+
+    def write(self, name: str, kind: type[T], value: T) -> None:
+        """Records a document.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        write_atomically(self.path / name, _pretty(TypeAdapter(kind).dump_python(value, mode="json")))
+
+    def read(self, name: str, kind: type[T]) -> T:
+        """Reads a document that `write` recorded.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        return self._read(name, kind)
+
+    def _read(self, name: str, kind: type[T]) -> T:
+        path = self.path / name
+        try:
+            return TypeAdapter(kind).validate_json(read_input(path))
+        except ValidationError as error:
+            raise InputError(
+                f"{path} is damaged: {error.errors()[0]['msg']}", "Remove it; `hilnas loop --resume` makes it anew."
+            ) from error
+
+
+def _pretty(document: Any) -> str:
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
