@@ -26,6 +26,17 @@ class Decision:
     choices: tuple[float | int | str, ...]
 
 
+@dataclass(frozen=True)
+class Connection(Decision):
+    """Whether a layer reads the output of an earlier one: no or yes.
+
+    `anchor` is the column of the decision that completed the earlier layer. A controller attends to its state there; other
+    searches see a decision with two choices.
+    """
+
+    anchor: int
+
+
 class SearchSpace(ABC):
     """What can be built: an ordered tuple of decisions and how a batch of architectures is encoded."""
 
@@ -60,6 +71,10 @@ class SearchSpace(ABC):
     def canonical(self, architectures: Architectures) -> Architectures:
         """The batch with every inert decision set to 0, so that equal rows are equal networks."""
         return architectures
+
+    def live(self, architectures: Architectures) -> NDArray[np.bool_]:
+        """Which decisions change the network, shape (N, D): all of them unless a space knows better."""
+        return np.ones(architectures.shape, dtype=np.bool_)
 
     @property
     @abstractmethod
