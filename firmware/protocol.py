@@ -87,8 +87,13 @@ def decode(line: bytes) -> Line | None:
     match = _LINE.fullmatch(line)
     if match is None or int(match[1]) != VERSION or zlib.crc32(line[: match.end(3)]) != int(match[4], 16):
         return None
-    pairs = [item.split("=", 1) for item in match[3].decode().split()]
-    return Line(match[2].decode(), {key: value for key, value in pairs})
+    pairs = (item.split("=", 1) for item in match[3].decode().split())
+    return Line(match[2].decode(), dict(pairs))
+
+
+def _line_at_end(content: bytes) -> Line | None:
+    lines = (decode(content[start.start() :]) for start in re.finditer(b"HN", content))
+    return next((line for line in lines if line), None)
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class Decoder:
                 content = bytes(self._pending).rstrip(b"\r")
                 self._pending.clear()
                 if content:
-                    yield decode(content[max(content.rfind(b"HN"), 0) :]) or Damaged(content)
+                    yield _line_at_end(content) or Damaged(content)
             else:
                 self._pending.append(byte)
                 if len(self._pending) > MAX_LINE:

@@ -10,7 +10,8 @@ typedef struct {
     uint32_t size_bytes;
 } hilnas_tensor;
 
-/* Flags of hilnas_run. Without HILNAS_TAKE_EXITS every exit is computed and decided, and none is taken: the longest path. */
+/* Flags of hilnas_run. Without HILNAS_TAKE_EXITS every exit is computed and decided, and none is taken: the longest
+ * path. */
 enum { HILNAS_TAKE_EXITS = 1u };
 
 extern const uint32_t hilnas_input_count;
@@ -24,8 +25,8 @@ extern const hilnas_tensor hilnas_outputs[]; /* exit_0 .. exit_n, then the final
  * hilnas_exit_count for the final output. Outputs behind a taken exit are not written. */
 uint32_t hilnas_run(uint32_t flags);
 
-/* Called before layer `index` and, with hilnas_layer_count, when the run ends, by exit or not. Weak and empty in the model;
- * the measuring firmware replaces it and emulators hook its address. */
+/* Called before layer `index` and, with hilnas_layer_count, when the run ends, by exit or not. Weak and empty in the
+ * model; the measuring firmware replaces it and emulators hook its address. */
 void hilnas_layer_mark(uint32_t index);
 
 #endif

@@ -1,0 +1,67 @@
+/* The Cortex-M7 itself, from the ARMv7-M Architecture Reference Manual (DDI 0403) and the Cortex-M7 TRM (DDI 0489). */
+#include "core.h"
+
+#define DWT_CTRL REGISTER(0xE0001000u)
+#define DWT_LAR REGISTER(0xE0001FB0u)
+#define VTOR REGISTER(0xE000ED08u)
+#define CCR REGISTER(0xE000ED14u)
+#define SHCSR REGISTER(0xE000ED24u)
+#define CCSIDR REGISTER(0xE000ED80u)
+#define CSSELR REGISTER(0xE000ED84u)
+#define CPACR REGISTER(0xE000ED88u)
+#define MPU_CTRL REGISTER(0xE000ED94u)
+#define MPU_RNR REGISTER(0xE000ED98u)
+#define MPU_RBAR REGISTER(0xE000ED9Cu)
+#define MPU_RASR REGISTER(0xE000EDA0u)
+#define DEMCR REGISTER(0xE000EDFCu)
+#define ICIALLU REGISTER(0xE000EF50u)
+#define DCISW REGISTER(0xE000EF60u)
+
+extern const uint32_t vectors[];
+
+static void barrier(void) {
+    __asm volatile("dsb\n isb" ::: "memory");
+}
+
+/* External memory is never read ahead: without this a speculative read of an unconfigured controller can hang the bus.
+ */
+static void close_external_memory(void) {
+    MPU_RNR = 0;
+    MPU_RBAR = 0;
+    MPU_RASR = 1u << 28 | 0x87u << 8 | 31u << 1 |
+               1u;           /* 4 GB, no access, no execute, but not in 0 .. 0x5FFFFFFF, 0xE0000000 .. */
+    MPU_CTRL = 1u << 2 | 1u; /* elsewhere the default map */
+    barrier();
+}
+
+static void start_caches(void) {
+    barrier();
+    ICIALLU = 0;
+    barrier();
+    CCR |= 1u << 17;
+    CSSELR = 0; /* the data cache of level 1 */
+    barrier();
+    uint32_t last_set = CCSIDR >> 13 & 0x7FFF;
+    uint32_t last_way = CCSIDR >> 3 & 0x3FF;
+    for (uint32_t set = 0; set <= last_set; set++) {
+        for (uint32_t way = 0; way <= last_way; way++) {
+            DCISW = set << 5 | way << 30;
+        }
+    }
+    barrier();
+    CCR |= 1u << 16;
+    barrier();
+}
+
+void core_start(void) {
+    CPACR |= 0xFu << 20;
+    VTOR = (uint32_t)vectors;
+    SHCSR |= 7u << 16; /* MemManage, BusFault and UsageFault under their own names */
+    CCR |= 1u << 4;    /* a division by zero is a fault */
+    close_external_memory();
+    start_caches();
+    DEMCR |= 1u << 24;
+    DWT_LAR = 0xC5ACCE55u;
+    DWT_CYCCNT = 0;
+    DWT_CTRL |= 1u;
+}

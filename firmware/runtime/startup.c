@@ -1,0 +1,66 @@
+/* From reset to the report: vector table, clocks, memory, and what happens on a fault. */
+#include "clock.h"
+#include "core.h"
+#include "report.h"
+#include "stack.h"
+#include <string.h>
+
+typedef struct {
+    const void *from;
+    void *to;
+    uint32_t size;
+} copy_entry;
+
+typedef struct {
+    void *to;
+    uint32_t size;
+} zero_entry;
+
+extern const copy_entry __copy_table[], __copy_table_end[];
+extern const zero_entry __zero_table[], __zero_table_end[];
+
+static void fill_memory(void) {
+    for (const copy_entry *entry = __copy_table; entry < __copy_table_end; entry++) {
+        if (entry->from != entry->to) {
+            memcpy(entry->to, entry->from, entry->size);
+        }
+    }
+    for (const zero_entry *entry = __zero_table; entry < __zero_table_end; entry++) {
+        memset(entry->to, 0, entry->size);
+    }
+}
+
+void reset_handler(void) {
+    core_start();
+    const char *missing = clock_start();
+    fill_memory();
+    stack_paint();
+    report_loop(missing);
+}
+
+/* Takes the stacked frame, then a fresh stack: the fault may be that the old one overflowed. */
+__attribute__((naked)) static void fault_handler(void) {
+    __asm volatile("mov r0, sp\n"
+                   "ldr r1, =__stack_top\n"
+                   "msr msp, r1\n"
+                   "b report_fault\n");
+}
+
+__attribute__((section(".vectors"), used)) const uint32_t vectors[16] = {
+    (uint32_t)__stack_top,
+    (uint32_t)reset_handler,
+    (uint32_t)fault_handler,
+    (uint32_t)fault_handler,
+    (uint32_t)fault_handler,
+    (uint32_t)fault_handler,
+    (uint32_t)fault_handler,
+    0,
+    0,
+    0,
+    0,
+    (uint32_t)fault_handler,
+    (uint32_t)fault_handler,
+    0,
+    (uint32_t)fault_handler,
+    (uint32_t)fault_handler,
+};
