@@ -1,0 +1,39 @@
+/* CONV_2D, the portable form. */
+#include "fixed_point.h"
+#include "kernels.h"
+
+static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const int8_t *input, const int8_t *weights, int32_t top,
+                          int32_t left) {
+    int32_t sum = 0;
+    for (int32_t ky = 0; ky < g->window_height; ky++) {
+        const int32_t y = top + ky * g->dilation_y;
+        for (int32_t kx = 0; kx < g->window_width; kx++, weights += g->input_channels) {
+            const int32_t x = left + kx * g->dilation_x;
+            if (y < 0 || y >= g->input_height || x < 0 || x >= g->input_width) {
+                continue;
+            }
+            const int8_t *pixel = input + (y * g->input_width + x) * g->input_channels;
+            for (int32_t c = 0; c < g->input_channels; c++) {
+                sum += weights[c] * (pixel[c] - zero_point);
+            }
+        }
+    }
+    return sum;
+}
+
+void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_t *output) {
+    const hilnas_geometry *g = &layer->geometry;
+    const int32_t filter = g->window_height * g->window_width * g->input_channels;
+    for (int32_t oy = 0; oy < g->output_height; oy++) {
+        for (int32_t ox = 0; ox < g->output_width; ox++) {
+            const int8_t *weights = layer->weights;
+            const int32_t top = oy * g->stride_y - g->pad_top, left = ox * g->stride_x - g->pad_left;
+            for (int32_t o = 0; o < g->output_channels; o++, weights += filter) {
+                const hilnas_channel *channel = &layer->channels[o];
+                const int32_t sum = accumulate(g, layer->input_zero_point, input, weights, top, left) + channel->bias;
+                const int32_t value = hilnas_scale(sum, channel->multiplier, channel->shift) + layer->output.zero_point;
+                *output++ = (int8_t)hilnas_clamp(value, layer->output.low, layer->output.high);
+            }
+        }
+    }
+}

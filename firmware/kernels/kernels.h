@@ -1,0 +1,155 @@
+/* The kernels of the engine, one a file. Each takes its constant parameters, its inputs, its output and, if it needs some, scratch
+ * memory. Images are rows of pixels, a pixel is its channels. Nothing is allocated and nothing is kept. */
+#ifndef HILNAS_KERNELS_H
+#define HILNAS_KERNELS_H
+
+#include <stdint.h>
+
+/* How an accumulator of one output channel becomes an output: (acc + bias) * multiplier / 2^31 * 2^shift. */
+typedef struct {
+    int32_t bias;
+    int32_t multiplier;
+    int32_t shift;
+} hilnas_channel;
+
+/* Where an output value lies: its zero point, and the range that the fused activation leaves. */
+typedef struct {
+    int16_t zero_point;
+    int16_t low;
+    int16_t high;
+} hilnas_output;
+
+/* A window that moves over an image. Padding is above and to the left; below and to the right it follows from the sizes. */
+typedef struct {
+    int16_t input_height, input_width, input_channels;
+    int16_t output_height, output_width, output_channels;
+    int16_t window_height, window_width;
+    int16_t stride_y, stride_x;
+    int16_t dilation_y, dilation_x;
+    int16_t pad_top, pad_left;
+} hilnas_geometry;
+
+typedef struct {
+    hilnas_geometry geometry;
+    int16_t input_zero_point;
+    hilnas_output output;
+    const void *weights;
+    const hilnas_channel *channels;
+} hilnas_convolution;
+
+/* Weights: output channel, window row, window column, input channel. */
+void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
+
+/* Weights: window row, window column, output channel. Output channels are a multiple of input channels. */
+void hilnas_convolve_depthwise(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
+
+typedef struct {
+    int32_t rows, depth, channels;
+    int16_t input_zero_point;
+    hilnas_output output;
+    const int8_t *weights;
+    const hilnas_channel *scales;
+} hilnas_fully_connected;
+
+/* Weights: output channel, input. */
+void hilnas_connect_fully(const hilnas_fully_connected *layer, const int8_t *input, int8_t *output);
+
+typedef struct {
+    int16_t zero_point;
+    int32_t multiplier, shift;
+} hilnas_operand;
+
+typedef struct {
+    int32_t elements;
+    hilnas_operand first, second;
+    int32_t multiplier, shift;
+    hilnas_output output;
+} hilnas_addition;
+
+void hilnas_add(const hilnas_addition *layer, const int8_t *first, const int8_t *second, int8_t *output);
+
+typedef struct {
+    hilnas_geometry geometry;
+    hilnas_output output;
+} hilnas_pooling;
+
+void hilnas_pool_average(const hilnas_pooling *layer, const int8_t *input, int8_t *output);
+void hilnas_pool_maximum(const hilnas_pooling *layer, const int8_t *input, int8_t *output);
+
+/* The mean over the middle of three axes. */
+typedef struct {
+    int32_t outer, reduced, inner;
+    int32_t bias; /* added to the sum of `reduced` inputs */
+    int32_t multiplier, shift;
+    hilnas_output output;
+} hilnas_reduction;
+
+void hilnas_reduce_mean(const hilnas_reduction *layer, const int8_t *input, int8_t *output);
+
+/* Four axes, the last one contiguous. Output place (i, j, k, l) comes from input i * strides[0] + j * strides[1] ... */
+typedef struct {
+    int32_t sizes[4];
+    int32_t strides[4];
+} hilnas_permutation;
+
+void hilnas_transpose(const hilnas_permutation *layer, const int8_t *input, int8_t *output);
+
+/* Copies an input of sizes[] into an output of output_sizes[], at before[]; the rest of it holds `value`. */
+typedef struct {
+    int32_t sizes[4];
+    int32_t output_sizes[4];
+    int32_t before[4];
+    int32_t value;
+} hilnas_padding;
+
+void hilnas_pad(const hilnas_padding *layer, const int8_t *input, int8_t *output);
+
+/* exponentials[d] is exp(-d * scale * beta) in Q0.31 for a difference d to the maximum of the row; larger d count as 0. */
+typedef struct {
+    int32_t rows, classes;
+    int32_t exponential_count;
+    const int32_t *exponentials;
+} hilnas_softmax;
+
+void hilnas_softmax_int8(const hilnas_softmax *layer, const int8_t *input, int8_t *output);
+void hilnas_softmax_int16(const hilnas_softmax *layer, const int8_t *input, int16_t *output);
+
+typedef struct {
+    int32_t elements;
+    int16_t input_zero_point;
+    int32_t multiplier, shift;
+    int32_t zero_point;
+} hilnas_rescaling;
+
+void hilnas_rescale_int8(const hilnas_rescaling *layer, const int8_t *input, int8_t *output);
+void hilnas_rescale_int16_to_int8(const hilnas_rescaling *layer, const int16_t *input, int8_t *output);
+void hilnas_rescale_int16_to_int32(const hilnas_rescaling *layer, const int16_t *input, int32_t *output);
+
+typedef struct {
+    int32_t inputs, filters, rank, steps;
+    int16_t input_zero_point;
+    int16_t state_zero_point;
+    int32_t feature_multiplier, feature_shift;
+    int32_t multiplier, shift;
+    hilnas_output output;
+    const int8_t *features; /* filter, input */
+    const int8_t *times;    /* filter, step */
+    const int32_t *bias;    /* unit, or NULL */
+} hilnas_svdf;
+
+/* `state` (filter, step) keeps the filters' outputs of the last `steps` runs. */
+void hilnas_filter_svdf(const hilnas_svdf *layer, const int8_t *input, int8_t *state, int8_t *output);
+
+/* The rule of an early exit: is the entropy of the softmax of the logits below a threshold? All numbers are fixed point. */
+typedef struct {
+    int32_t classes;
+    uint32_t step;                /* the logits' scale in nats, times 2^step_bits, in [2^31, 2^32) */
+    int32_t step_bits;
+    uint32_t threshold;           /* in nats, Q4.28 */
+    const uint32_t *exponentials; /* exp(-d * scale) in Q1.31 for d = 0 .. 255 */
+} hilnas_exit;
+
+/* 1 if the exit is taken. */
+uint32_t hilnas_decide_exit(const hilnas_exit *layer, const int8_t *logits);
+
+#endif
