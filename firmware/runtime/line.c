@@ -98,26 +98,19 @@ static uint32_t digit(char character) {
     return character >= 'a' && character <= 'f' ? (uint32_t)(character - 'a') + 10 : 16;
 }
 
-static uint32_t length_of(const char *text) {
-    uint32_t length = 0;
-    while (text[length]) {
-        length++;
-    }
-    return length;
-}
-
-static bool starts_with(const char *text, const char *prefix) {
+/* What follows `prefix` in `text`, or a null pointer. */
+static const char *after(const char *text, const char *prefix) {
     while (*prefix) {
         if (*text++ != *prefix++) {
-            return false;
+            return 0;
         }
     }
-    return true;
+    return text;
 }
 
 /* Whether the first `length` characters received are a line: cuts its CRC off. */
 static bool check(uint32_t length) {
-    if (length < 9 || received[length - 9] != '*' || !starts_with(received, HILNAS_LINE_START)) {
+    if (length < 9 || received[length - 9] != '*' || !after(received, HILNAS_LINE_START)) {
         return false;
     }
     uint32_t crc = 0;
@@ -147,15 +140,16 @@ bool line_receive(void) {
 }
 
 bool line_is(const char *kind) {
-    const char *text = received + sizeof(HILNAS_LINE_START) - 1;
-    return starts_with(text, kind) && text[length_of(kind)] == ' ';
+    const char *rest = after(received + sizeof(HILNAS_LINE_START) - 1, kind);
+    return rest && *rest == ' ';
 }
 
 /* The value of `key`, up to the next blank or the end. */
 static const char *find(const char *key) {
     for (const char *text = received; *text; text++) {
-        if (*text == ' ' && starts_with(text + 1, key) && text[1 + length_of(key)] == '=') {
-            return text + length_of(key) + 2;
+        const char *rest = *text == ' ' ? after(text + 1, key) : 0;
+        if (rest && *rest == '=') {
+            return rest + 1;
         }
     }
     return 0;
