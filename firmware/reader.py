@@ -217,7 +217,10 @@ def _quantization(entry: Any, shape: tuple[int, ...], dtype: str, name: str) -> 
         return None
     count = entry.ScaleLength()
     axis = int(entry.QuantizedDimension())
-    channels = shape[axis] if 0 <= axis < len(shape) else 1
+    if not 0 <= axis < len(shape):
+        # Some published files name a dimension that the tensor does not have; the number of scales tells which one is meant.
+        axis = shape.index(count) if count in shape else 0
+    channels = shape[axis] if shape else 1
     if count not in (1, channels) or entry.ZeroPointLength() not in (0, 1, count):
         raise Unsupported(f"tensor {name!r} with shape {list(shape)} has {count} scales and {entry.ZeroPointLength()} zero points")
     scales = tuple(float(scale) for scale in entry.ScaleAsNumpy())
@@ -228,7 +231,7 @@ def _quantization(entry: Any, shape: tuple[int, ...], dtype: str, name: str) -> 
         limits = np.iinfo(dtype)
         if not all(limits.min <= point <= limits.max for point in zero_points):
             raise Unsupported(f"tensor {name!r} has a zero point outside {dtype}")
-    return Quantization(scales, zero_points * (count // len(zero_points)), axis if 0 <= axis < len(shape) else 0)
+    return Quantization(scales, zero_points * (count // len(zero_points)), axis)
 
 
 def _operator_problems(graph: Graph) -> Iterator[str]:

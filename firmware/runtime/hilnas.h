@@ -21,6 +21,9 @@ extern const uint32_t hilnas_exit_count;
 extern const hilnas_tensor hilnas_inputs[];
 extern const hilnas_tensor hilnas_outputs[]; /* exit_0 .. exit_n, then the final output, in the manifest's order */
 
+/* Forgets what the model keeps from one run to the next, if anything. To be called before the first run. */
+void hilnas_reset(void);
+
 /* Runs the model on what is in hilnas_inputs, which it destroys. Returns the exit taken: 0 .. hilnas_exit_count - 1, or
  * hilnas_exit_count for the final output. Outputs behind a taken exit are not written. */
 uint32_t hilnas_run(uint32_t flags);

@@ -148,6 +148,7 @@ static void obey(void) {
         say("nak", 0);
     } else if (line_is("hello")) {
         last.seq = 0; /* a new host counts anew */
+        hilnas_reset();
         say_hello(seq);
     } else if (line_is("input")) {
         obey_input(seq);

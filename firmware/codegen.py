@@ -1,0 +1,159 @@
+"""Writes the C of a model: its constants, its arenas, and a function that runs its layers one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import floor, frexp
+
+import numpy as np
+from hilnas.firmware.graph import Graph, Quantization, Tensor
+from hilnas.firmware.kernel import Constants, Table
+from hilnas.firmware.lower import LOWERINGS, Layer, Program
+from hilnas.firmware.plan import MemoryPlan
+
+EXIT_BYTES = 4 * 256 + 20
+"""Flash bytes of the table and parameters of one exit."""
+
+
+def generate(program: Program, plan: MemoryPlan, sections: Mapping[str, str], origin: str) -> str:
+    """The text of model.c, which implements hilnas.h.
+
+    `sections` names the linker section of each memory's arena, `origin` says in a comment what the code was made from.
+    """
+    return "\n".join(_Writer(program, plan).lines(sections, origin)) + "\n"
+
+
+class _Writer:
+    def __init__(self, program: Program, plan: MemoryPlan) -> None:
+        self.program = program
+        self.graph = program.graph
+        self.tensors = {item.buffer.tensor: item for item in plan.placed if item.buffer.tensor is not None}
+        self.scratch = {item.buffer.first: item for item in plan.placed if item.buffer.tensor is None}
+        self.arenas = plan.arenas
+
+    def lines(self, sections: Mapping[str, str], origin: str) -> Iterator[str]:
+        yield f"/* {origin} */"
+        yield '#include "hilnas.h"'
+        yield '#include "kernels.h"'
+        yield ""
+        for memory, size in self.arenas.items():
+            yield f'static int8_t arena_{memory}[{size}] __attribute__((aligned(32), section("{sections[memory]}")));'
+        for index, layer in enumerate(self.program.layers):
+            yield ""
+            yield from self._constants(index, layer)
+        yield ""
+        yield from self._interface()
+        yield ""
+        yield from self._reset()
+        yield ""
+        yield from self._run()
+
+    def _constants(self, index: int, layer: Layer) -> Iterator[str]:
+        operator = layer.operator
+        activations = [self.graph.tensors[i] for i in operator.inputs if i is not None and self.graph.tensors[i].data is None]
+        yield f"/* Layer {index}: {operator.op} {_comment(layer.name)}, {layer.macs} multiply-accumulates"
+        for tensor in activations:
+            yield f" *   from {_described(tensor)}"
+        yield f" *   to   {_described(self.graph.output_of(operator))} */"
+        yield LOWERINGS[operator.op].constants(self.graph, operator).declaration(f"layer_{index}").rstrip()
+        if layer.exit is not None:
+            yield ""
+            yield f"/* Exit {layer.exit}, after layer {index} */"
+            yield exit_constants(self.graph, layer.exit).declaration(f"exit_{layer.exit}").rstrip()
+
+    def _interface(self) -> Iterator[str]:
+        graph = self.graph
+        counts = {
+            "input": len(graph.inputs),
+            "output": len(graph.outputs),
+            "layer": len(self.program.layers),
+            "exit": len(graph.exits) if graph.exits else 0,
+        }
+        for name, count in counts.items():
+            yield f"const uint32_t hilnas_{name}_count = {count}u;"
+        for name, indices in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+            entries = ", ".join(f"{{{self._place(index)}, {graph.tensors[index].size_bytes}u}}" for index in indices)
+            yield f"const hilnas_tensor hilnas_{name}[] = {{{entries}}};"
+
+    def _reset(self) -> Iterator[str]:
+        yield "void hilnas_reset(void) {"
+        for index, item in self.tensors.items():
+            tensor = self.graph.tensors[index]
+            if tensor.variable:
+                value = tensor.quantization.zero_point if tensor.quantization else 0
+                yield f"    for (uint32_t i = 0; i < {item.buffer.size_bytes}u; i++) {{"
+                yield f"        arena_{item.memory}[{item.offset}u + i] = {value}; /* {_comment(tensor.name)} */"
+                yield "    }"
+        yield "}"
+
+    def _run(self) -> Iterator[str]:
+        exits = [layer.exit for layer in self.program.layers if layer.exit is not None]
+        yield "__attribute__((weak)) void hilnas_layer_mark(uint32_t index) {"
+        yield "    (void)index;"
+        yield "}"
+        yield ""
+        yield "uint32_t hilnas_run(uint32_t flags) {"
+        if not exits:
+            yield "    (void)flags; /* no exit to take */"
+        for index, layer in enumerate(self.program.layers):
+            yield f"    hilnas_layer_mark({index}u);"
+            yield f"    {layer.kernel.function}({', '.join(self._arguments(index, layer))});"
+            if layer.exit is not None:
+                logits = self._place(self.graph.outputs[layer.exit])
+                yield f"    if (hilnas_decide_exit(&exit_{layer.exit}, {logits}) && (flags & HILNAS_TAKE_EXITS)) {{"
+                yield "        hilnas_layer_mark(hilnas_layer_count);"
+                yield f"        return {layer.exit}u;"
+                yield "    }"
+        yield "    hilnas_layer_mark(hilnas_layer_count);"
+        yield "    return hilnas_exit_count;"
+        yield "}"
+
+    def _arguments(self, index: int, layer: Layer) -> Iterator[str]:
+        yield f"&layer_{index}"
+        for tensor in (*layer.operator.inputs, *layer.operator.outputs):
+            if tensor is not None and self.graph.tensors[tensor].data is None:
+                yield self._place(tensor)
+        if index in self.scratch:
+            item = self.scratch[index]
+            yield f"arena_{item.memory} + {item.offset}"
+
+    def _place(self, tensor: int) -> str:
+        item = self.tensors[self.graph.storage(tensor)]
+        place = f"arena_{item.memory} + {item.offset}"
+        return place if self.graph.tensors[tensor].dtype == "int8" else f"(void *)({place})"
+
+
+def exit_constants(graph: Graph, exit_index: int) -> Constants:
+    """The parameters of the decision at an exit; see kernels/exit.c for their formats."""
+    assert graph.exits is not None
+    logits = graph.tensors[graph.outputs[exit_index]]
+    scale = _quantization(logits).scale
+    fraction, exponent = frexp(scale)
+    differences = np.arange(256, dtype=np.float64)
+    exponentials = np.rint(np.exp(-differences * scale) * 2.0**31).astype(np.int64)
+    threshold = min(floor(graph.exits.thresholds[exit_index] * 2**28 + 0.5), 2**32 - 1)
+    fields = (
+        ("classes", str(logits.elements)),
+        ("step", f"{floor(fraction * 2**32)}u"),
+        ("step_bits", str(32 - exponent)),
+        ("threshold", f"{threshold}u"),
+        ("exponentials", "@exponentials"),
+    )
+    return Constants("hilnas_exit", fields, (Table("exponentials", "uint32_t", exponentials),))
+
+
+def _quantization(tensor: Tensor) -> Quantization:
+    assert tensor.quantization is not None
+    return tensor.quantization
+
+
+def _comment(name: str) -> str:
+    """A name of the file inside a C comment."""
+    return '"' + name.replace("*/", "* /").replace("/*", "/ *") + '"'
+
+
+def _described(tensor: Tensor) -> str:
+    shape = "x".join(map(str, tensor.shape))
+    if tensor.quantization is None:
+        return f"{shape} {tensor.dtype}"
+    return f"{shape} {tensor.dtype}, scale {tensor.quantization.scale:.6g}, zero point {tensor.quantization.zero_point}"

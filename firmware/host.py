@@ -1,0 +1,75 @@
+"""The same generated C as a shared library of this computer: fast, and bit by bit what the device computes."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from hilnas.errors import BuildError
+from hilnas.firmware.compile import CompiledModel, compile_model
+from hilnas.firmware.toolchain import HOST, WARNINGS, compile_cached
+from numpy.typing import NDArray
+
+KERNELS_FOLDER = Path(__file__).parent / "kernels"
+RUNTIME_FOLDER = Path(__file__).parent / "runtime"
+FLAGS = ("-std=gnu11", "-O2", "-fPIC", *WARNINGS)
+TAKE_EXITS = 1
+_MEMORY = {"host": 2**30}
+_SECTIONS = {"host": ".arena.host"}
+
+
+class _CTensor(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("size_bytes", ctypes.c_uint32))
+
+
+class HostModel:
+    """A model that runs on this computer. Each one is a library of its own with its own arena and state."""
+
+    def __init__(self, compiled: CompiledModel, library: Path) -> None:
+        self.compiled = compiled
+        self._library = ctypes.CDLL(str(library))
+        self._library.hilnas_run.restype = ctypes.c_uint32
+        self._library.hilnas_reset()
+        graph = compiled.program.graph
+        self._inputs = self._edges("hilnas_inputs", graph.inputs)
+        self._outputs = self._edges("hilnas_outputs", graph.outputs)
+
+    def run(self, *inputs: NDArray[np.generic], take_exits: bool = False) -> tuple[tuple[NDArray[np.generic], ...], int]:
+        """One inference: outputs in the manifest's order (stale behind a taken exit), and the exit taken."""
+        for edge, values in zip(self._inputs, inputs, strict=True):
+            edge[...] = values.reshape(edge.shape)
+        taken = int(self._library.hilnas_run(ctypes.c_uint32(TAKE_EXITS if take_exits else 0)))
+        return tuple(edge.copy() for edge in self._outputs), taken
+
+    def _edges(self, symbol: str, tensors: Sequence[int]) -> list[NDArray[np.generic]]:
+        table = (_CTensor * len(tensors)).in_dll(self._library, symbol)
+        edges: list[NDArray[np.generic]] = []
+        for entry, index in zip(table, tensors, strict=True):
+            tensor = self.compiled.program.graph.tensors[index]
+            raw = (ctypes.c_char * int(entry.size_bytes)).from_address(int(entry.data))
+            edges.append(np.frombuffer(raw, tensor.dtype).reshape(tensor.shape))
+        return edges
+
+
+def build_host(content: bytes, name: str = "model", flags: Sequence[str] = ()) -> HostModel:
+    """Compiles a .tflite file for this computer and loads it. `flags` are further compiler flags.
+
+    Raises:
+        ModelError: the file is damaged or holds what the engine does not support.
+        ToolMissingError: there is no C compiler.
+        BuildError: it failed.
+    """
+    compiled = compile_model(content, name, _MEMORY, _SECTIONS)
+    with tempfile.TemporaryDirectory(prefix="hilnas-") as folder:
+        source, library = Path(folder) / "model.c", Path(folder) / "model.so"
+        source.write_text(compiled.source)
+        includes = (KERNELS_FOLDER, RUNTIME_FOLDER)
+        objects = [compile_cached(HOST, KERNELS_FOLDER / kernel, (*FLAGS, *flags), includes) for kernel in compiled.kernel_sources]
+        HOST.run([*FLAGS, *flags, "-shared", *(f"-I{include}" for include in includes), source, *objects, "-o", library])
+        try:
+            return HostModel(compiled, library)
+        except OSError as error:
+            raise BuildError(f"the library of {name} cannot be loaded: {error}") from error
