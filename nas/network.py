@@ -1,10 +1,82 @@
-"""The networks of the microcontroller space: their dimensions."""
+"""Networks as plain descriptions: layers with shapes, before any weight exists."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 
 from hilnas.errors import InputError
+
+CONV = "CONV_2D"
+DEPTHWISE = "DEPTHWISE_CONV_2D"
+ADD = "ADD"
+MEAN = "MEAN"
+DENSE = "FULLY_CONNECTED"
+INPUT = "input"
+"""What a layer calls the network's input."""
+
+Shape = tuple[int, ...]
+"""Height, width, channels; or channels alone. Without the batch."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator of a network, as the exported .tflite holds it: BatchNorm folded, activation fused, SAME padding.
+
+    `op` is TensorFlow Lite's name; `inputs` are names of layers, or `INPUT`. A convolution is square and has a bias. `MEAN` is
+    over height and width. `relu6` says that the output is clipped to [0, 6].
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    input_shape: Shape
+    output_shape: Shape
+    kernel: int = 1
+    stride: int = 1
+    relu6: bool = False
+
+    @property
+    def weight_count(self) -> int:
+        """Number of weights, biases not counted."""
+        channels = self.input_shape[-1]
+        if self.op in (CONV, DENSE):
+            return self.kernel**2 * channels * self.output_shape[-1]
+        return self.kernel**2 * channels if self.op == DEPTHWISE else 0
+
+    @property
+    def bias_count(self) -> int:
+        """Number of biases."""
+        return self.output_shape[-1] if self.op in (CONV, DEPTHWISE, DENSE) else 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates: every weight once per output pixel, padding included."""
+        return self.weight_count * prod(self.output_shape[:-1])
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with early exits: layers in execution order, outputs exit_0 .. exit_n and last the final logits.
+
+    `thresholds` has one entropy in nats per exit, scaled to the number of classes.
+    """
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    outputs: tuple[str, ...]
+    thresholds: tuple[float, ...]
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the longest path: all exits computed, none taken."""
+        return sum(layer.macs for layer in self.layers)
+
+    @cached_property
+    def weight_count(self) -> int:
+        """Number of weights, biases not counted."""
+        return sum(layer.weight_count for layer in self.layers)
 
 
 @dataclass(frozen=True)
