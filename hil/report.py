@@ -13,11 +13,10 @@ from hilnas.files import write_atomically
 from hilnas.firmware.image import FirmwareImage, Manifest
 from hilnas.hil.charts import Bar, Block, Guide, Series, bar_chart, legend, memory_map, stacked_bar, xy_chart
 from hilnas.hil.measurement import LayerMeasurement, Measurement
-from hilnas.hil.result import CandidateResult, Figures, LoopResult
+from hilnas.hil.result import AGREEMENT, CandidateResult, Figures, LoopResult
 from hilnas.hil.run_folder import RESULT_NAME, RunFolder
 from hilnas.hil.store import MeasurementStore
 
-AGREEMENT = 0.05
 _TEMPLATE = Path(__file__).with_name("report.html")
 
 

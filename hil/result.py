@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hilnas.nas.metrics import Budget
+from hilnas.nas.metrics import METRIC_NAMES, Budget, Metrics
+
+AGREEMENT = 0.05
+"""Predicted and measured latency agree when the relative error of every candidate of a round is at most this."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,12 @@ class Figures:
     latency_s: float
     flash_bytes: float
     sram_bytes: float
+
+
+def figures(metrics: Metrics) -> tuple[Figures, ...]:
+    """The means of a batch of metrics, one record a net."""
+    estimates = dict(metrics)
+    return tuple(Figures(*map(float, values)) for values in zip(*(estimates[name].mean for name in METRIC_NAMES), strict=True))
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,11 @@ class RoundResult:
     candidate_error: LatencyError
     held_out_error: LatencyError
 
+    @property
+    def agreed(self) -> bool:
+        """Whether predicted and measured latency of all candidates agree."""
+        return self.candidate_error.worst <= AGREEMENT
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -86,10 +100,14 @@ class LoopResult:
     fitted_on: int
     first_fit_error: LatencyError
     rounds: tuple[RoundResult, ...]
-    agreed: bool
     best: str
     held_out: HeldOut
     random_nets: tuple[Figures, ...]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the last round ended the loop because prediction and measurement agree."""
+        return self.rounds[-1].agreed
 
     @property
     def candidates(self) -> tuple[CandidateResult, ...]:
@@ -98,5 +116,5 @@ class LoopResult:
 
     @property
     def best_candidate(self) -> CandidateResult:
-        """The most accurate int8 net whose measurements meet the budget."""
+        """The most accurate int8 net whose measurements meet the budget; the nearest one if none does."""
         return next(candidate for candidate in self.candidates if candidate.name == self.best)

@@ -1,0 +1,127 @@
+"""Flash and SRAM of architectures, computed as the firmware lays them out, not guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilnas.errors import DoesNotFitError
+from hilnas.firmware.codegen import EXIT_BYTES
+from hilnas.firmware.fusion import fuse
+from hilnas.firmware.lower import lower
+from hilnas.firmware.plan import plan_memory
+from hilnas.hil.weightless_graph import weightless_graph
+from hilnas.nas.metrics import Estimate, FloatArray
+from hilnas.nas.network import ADD, Network
+from hilnas.nas.space import Architectures, SearchSpace
+
+
+@dataclass(frozen=True)
+class MemoryNeeds:
+    """What a network keeps in flash beside code, and its arenas, in bytes; and what its code consists of."""
+
+    constant_bytes: int
+    arena_bytes: float
+    layers: int
+    additions: int
+    exits: int
+
+
+class MemoryPlanner:
+    """Plans the memory of architectures as a build would; each network once."""
+
+    def __init__(self, space: SearchSpace, network_of: Callable[[NDArray[np.int64]], Network], memories: Mapping[str, int]) -> None:
+        """`memories` are what the firmware's planner gets for the board: bytes by name, in order of preference."""
+        self._space = space
+        self._network_of = network_of
+        self._memories = memories
+        self._known: dict[bytes, MemoryNeeds] = {}
+
+    def __call__(self, architectures: Architectures) -> list[MemoryNeeds]:
+        """The needs of each of a batch (N, D). The arena of a network that does not fit the board is infinite."""
+        return [self._plan(row) for row in np.ascontiguousarray(self._space.canonical(architectures))]
+
+    def _plan(self, row: NDArray[np.int64]) -> MemoryNeeds:
+        key = row.tobytes()
+        if key not in self._known:
+            self._known[key] = memory_needs(self._network_of(row), self._memories)
+        return self._known[key]
+
+
+def memory_needs(network: Network, memories: Mapping[str, int]) -> MemoryNeeds:
+    """The needs of one network, from its shapes alone."""
+    program = lower(fuse(weightless_graph(network)))
+    try:
+        arena_bytes: float = plan_memory(program, memories).arena_bytes
+    except DoesNotFitError:
+        arena_bytes = np.inf
+    return MemoryNeeds(
+        constant_bytes=program.constant_bytes + EXIT_BYTES * len(network.thresholds),
+        arena_bytes=arena_bytes,
+        layers=len(program.layers),
+        additions=sum(layer.operator.op == ADD for layer in program.layers),
+        exits=len(network.thresholds),
+    )
+
+
+class _ComputedBytes:
+    """A computed part, plus a linear overhead that the images measured so far tell: what the linker adds for code and data."""
+
+    def __init__(self, planner: MemoryPlanner) -> None:
+        self._planner = planner
+        self._columns: FloatArray | None = None
+        self._overheads: FloatArray = np.zeros(0)
+        self._coefficients: FloatArray = np.zeros(0)
+        self._std = 0.0
+
+    def computed(self, needs: MemoryNeeds) -> float:
+        """The part that is computed, in bytes."""
+        raise NotImplementedError
+
+    def columns(self, needs: MemoryNeeds) -> tuple[float, ...]:
+        """What the overhead is linear in."""
+        raise NotImplementedError
+
+    def predict(self, architectures: Architectures) -> Estimate:
+        """Bytes of each of a batch (N, D); the deviation is the root mean square of what the overhead leaves unexplained."""
+        needs = self._planner(architectures)
+        computed = np.array([self.computed(one) for one in needs])
+        overhead = np.array([self.columns(one) for one in needs]) @ self._coefficients if len(self._overheads) else 0.0
+        return Estimate(np.rint(computed + overhead), np.full(len(needs), self._std))
+
+    def update(self, architectures: Architectures, measured: Estimate) -> None:
+        """Learns the overhead from measured bytes, in addition to those of earlier calls."""
+        needs = self._planner(architectures)
+        columns = np.array([self.columns(one) for one in needs])
+        self._columns = columns if self._columns is None else np.concatenate([self._columns, columns])
+        self._overheads = np.concatenate([self._overheads, measured.mean - [self.computed(one) for one in needs]])
+        self._coefficients = np.asarray(np.linalg.lstsq(self._columns, self._overheads, rcond=None)[0], dtype=np.float64)
+        residuals = self._overheads - self._columns @ self._coefficients
+        self._std = float(np.sqrt(np.mean(residuals**2)))
+
+
+class FlashPredictor(_ComputedBytes):
+    """Weights, tables and parameters are computed; the code's size is the image's without a model, and so much for each call."""
+
+    def computed(self, needs: MemoryNeeds) -> float:
+        """Bytes of constants."""
+        return needs.constant_bytes
+
+    def columns(self, needs: MemoryNeeds) -> tuple[float, ...]:
+        """A constant, the layers, the kernels that not every network has, the exits."""
+        return (1.0, needs.layers, float(needs.additions > 0), float(needs.exits > 0), needs.exits)
+
+
+class SramPredictor(_ComputedBytes):
+    """The arenas are computed; data and bss of the runtime are the same in every image of a board."""
+
+    def computed(self, needs: MemoryNeeds) -> float:
+        """Bytes of arenas."""
+        return needs.arena_bytes
+
+    def columns(self, needs: MemoryNeeds) -> tuple[float, ...]:
+        """A constant."""
+        return (1.0,)

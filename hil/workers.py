@@ -1,0 +1,79 @@
+"""Worker processes that die with their parent, however it dies."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from hilnas.errors import BuildError
+from hilnas.progress import progress
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Workers:
+    """Processes that start fresh (spawn) and do tasks in parallel; what they print goes to `log`.
+
+    Results come in the order of the tasks, whichever worker was faster.
+    """
+
+    def __init__(self, count: int, log: Path) -> None:
+        self._log = log
+        self._pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_start, initargs=(os.getpid(), str(log)))
+
+    def map(self, description: str, task: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Does `task` for every item, shows progress, and returns the results in order. The first error ends it.
+
+        Raises:
+            BuildError: a worker died.
+            HilnasError: what the task raised.
+        """
+        futures = [self._pool.submit(task, item) for item in items]
+        try:
+            with progress(description, total=len(futures)) as advance:
+                pending = set(futures)
+                while pending:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                    advance(len(done))
+            return [future.result() for future in futures]
+        except BrokenProcessPool as error:
+            raise BuildError(f"a worker process died while: {description}", f"See the end of {self._log}; was memory short?") from error
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            self._pool.shutdown()
+            return
+        # Nobody waits for what the workers are doing now: what they finished is in the run folder.
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+
+
+def _start(parent: int, log: str) -> None:
+    """Runs first in each worker."""
+    # A killed parent cannot tell its children: the kernel does.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
