@@ -6,7 +6,8 @@ Source: tensorflow/lite/kernels/internal/quantization_util.cc and common.h, gemm
 
 from __future__ import annotations
 
-from math import floor, frexp, isfinite
+from functools import lru_cache
+from math import ceil, floor, frexp, isfinite
 
 import numpy as np
 from hilnas.firmware.graph import Activation, Quantization
@@ -24,6 +25,53 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     if multiplier == 2**31:
         multiplier, shift = 2**30, shift + 1
     return (0, 0) if shift < -31 else (multiplier, shift)
+
+
+@lru_cache(maxsize=4096)
+def wide_multiplier(real: float) -> tuple[int, int]:
+    """(multiplier, shift) so that floor(acc * multiplier / 2^(32 + shift) + 1/2) is acc * real as the reference rounds it.
+
+    The reference multiplies in double precision and rounds halves away from zero. For every int32 acc and every result within
+    -256 .. 256 both agree: the multiplier of at most 62 bits is taken from the interval that all the thresholds leave.
+    Raises ValueError where they leave none.
+    """
+    fraction, exponent = frexp(real)
+    shift = 30 - exponent
+    if real == 0.0 or shift > 62:
+        return 0, 1
+    if shift < 1:
+        raise ValueError(f"multiplier {real} is too large")
+    lowest, highest = 0, 2**62 - 1
+    for result in range(-256, 257):
+        threshold = _first_reaching(result, real)
+        bound = (result << (32 + shift)) - (1 << (31 + shift))
+        if 0 < threshold <= INT32_MAX:
+            lowest = max(lowest, -(-bound // threshold))
+        elif INT32_MIN <= threshold < 0:
+            highest = min(highest, bound // threshold)
+        if 1 < threshold <= INT32_MAX + 1:
+            highest = min(highest, (bound - 1) // (threshold - 1))
+        elif INT32_MIN < threshold < 1:
+            lowest = max(lowest, bound // (threshold - 1) + 1)
+    nearest = min(max(int(fraction * 2**62), lowest), highest)
+    if lowest > highest:
+        raise ValueError(f"no integer multiplier stands for {real}")
+    return nearest, shift
+
+
+def _first_reaching(result: int, real: float) -> int:
+    """The smallest integer that times `real`, rounded, is at least `result`."""
+    value = ceil((result - 0.5) / real) - 2
+    while round_half_away(value * real) < result:
+        value += 1
+    return value
+
+
+def round_half_away(value: float) -> int:
+    """The nearest integer, halves away from zero: C's round()."""
+    whole = floor(abs(value))
+    whole += abs(value) - whole >= 0.5
+    return whole if value >= 0 else -whole
 
 
 def rounding_doubling_high_multiply(a: int, b: int) -> int:

@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 from hilnas.errors import ModelError
-from hilnas.firmware.fixed_point import activation_range, quantize_multiplier, softmax_exponentials
+from hilnas.firmware.fixed_point import activation_range, quantize_multiplier, softmax_exponentials, wide_multiplier
 from hilnas.firmware.graph import (
     Activated,
     Convolution,
@@ -31,9 +31,7 @@ from hilnas.firmware.kernel import Constants, Kernel, Table
 from numpy.typing import NDArray
 
 CHANNEL_BYTES = 12
-_PARAMETER_BYTES = {
-    "hilnas_convolution": 46,
-}
+WIDE_CHANNEL_BYTES = 16
 Fields = tuple[tuple[str, str], ...]
 
 
@@ -58,10 +56,15 @@ def _output(graph: Graph, operator: Operator) -> str:
     return f"{{{quantization.zero_point}, {low}, {high}}}"
 
 
-def _channels(bias: Tensor | None, multipliers: list[tuple[int, int]]) -> Table:
-    biases = np.zeros(len(multipliers), np.int64) if bias is None else np.asarray(bias.data, np.int64).ravel()
-    rows = [(int(value), multiplier, shift) for value, (multiplier, shift) in zip(biases, multipliers, strict=True)]
-    return Table("channels", "hilnas_channel", np.array(rows, np.int64).reshape(len(rows), 3))
+def _biases(graph: Graph, operator: Operator, channels: int) -> list[int]:
+    bias = graph.argument(operator, 2)
+    return [0] * channels if bias is None else [int(value) for value in _data(bias).ravel()]
+
+
+def _channels(graph: Graph, operator: Operator, channels: int) -> Table:
+    multipliers = channel_multipliers(graph, operator, channels)
+    rows = [(bias, *multiplier) for bias, multiplier in zip(_biases(graph, operator, channels), multipliers, strict=True)]
+    return Table("channels", "hilnas_channel", np.array(rows, np.int64))
 
 
 def channel_multipliers(graph: Graph, operator: Operator, channels: int) -> list[tuple[int, int]]:
@@ -76,10 +79,6 @@ def _geometry(graph: Graph, operator: Operator, window: tuple[int, int], dilatio
     image, output = graph.input_of(operator).shape, graph.output_of(operator).shape
     values = (*image[1:], *output[1:], *window, *attributes.strides, *dilations, attributes.padding.top, attributes.padding.left)
     return "{" + ", ".join(map(str, values)) + "}"
-
-
-def _bias(graph: Graph, operator: Operator) -> Tensor | None:
-    return graph.argument(operator, 2)
 
 
 def _convolution_kernel(graph: Graph, operator: Operator) -> Kernel:
@@ -103,7 +102,7 @@ def _convolution_constants(graph: Graph, operator: Operator) -> Constants:
     )
     tables = (
         Table("weights", "int8_t", _data(weights).ravel()),
-        _channels(_bias(graph, operator), channel_multipliers(graph, operator, channels)),
+        _channels(graph, operator, channels),
     )
     return Constants("hilnas_convolution", fields, tables)
 
@@ -120,18 +119,17 @@ def _convolution_macs(graph: Graph, operator: Operator) -> int:
 
 def _connected_kernel(graph: Graph, operator: Operator) -> Kernel:
     weights = graph.input_of(operator, 1)
-    return Kernel("hilnas_connect_fully", "fully_connected.c", weights.elements, weights.shape[0] * CHANNEL_BYTES + 28)
+    return Kernel("hilnas_connect_fully", "fully_connected.c", weights.elements, weights.shape[0] * WIDE_CHANNEL_BYTES + 32)
 
 
 def _connected_constants(graph: Graph, operator: Operator) -> Constants:
     values, weights, output = graph.input_of(operator), graph.input_of(operator, 1), graph.output_of(operator)
     channels, depth = weights.shape
-    if _quantization(weights).per_channel:
-        multipliers = channel_multipliers(graph, operator, channels)
-    else:
-        # With one scale for all weights the product of scales is rounded to single precision (GetQuantizedConvolutionMultipler).
-        product = np.float32(_quantization(values).scale) * np.float32(_quantization(weights).scale)
-        multipliers = [quantize_multiplier(float(product) / _quantization(output).scale)] * channels
+    scales = _quantization(weights).scales * (channels // len(_quantization(weights).scales))
+    rows = []
+    for scale, bias in zip(scales, _biases(graph, operator, channels), strict=True):
+        multiplier, shift = wide_multiplier(_quantization(values).scale * scale / _quantization(output).scale)
+        rows.append((bias, multiplier & 0xFFFF_FFFF, multiplier >> 32, shift))
     fields: Fields = (
         ("rows", str(values.elements // depth)),
         ("depth", str(depth)),
@@ -141,9 +139,8 @@ def _connected_constants(graph: Graph, operator: Operator) -> Constants:
         ("weights", "@weights"),
         ("scales", "@channels"),
     )
-    return Constants(
-        "hilnas_fully_connected", fields, (Table("weights", "int8_t", _data(weights).ravel()), _channels(_bias(graph, operator), multipliers))
-    )
+    tables = (Table("weights", "int8_t", _data(weights).ravel()), Table("channels", "hilnas_wide_channel", np.array(rows, np.int64)))
+    return Constants("hilnas_fully_connected", fields, tables)
 
 
 def _connected_macs(graph: Graph, operator: Operator) -> int:

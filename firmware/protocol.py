@@ -16,9 +16,10 @@ Device to host:
     hello seq build board clock engine inputs outputs layers exits    unasked after a reset
     ack seq | data seq index offset data
     layer seq index cycles                       one per layer that ran
-    done seq exit cycles crc stack               `crc` of all outputs that were written, in order; stack in bytes, at most so far
+    done seq layers exit cycles crc stack        `layers` were reported; `crc` of all written outputs in order; `stack`: its peak, bytes
     nak seq                                      the last line was damaged: send it again
-    error seq reason                             the command cannot be done, or (seq=0) a start-up step failed
+    error seq reason                             the command cannot be done; before a hello, `never-ready register`: start-up waited
+                                                 in vain for this bit, and the clock is not the board's
     fault seq kind pc lr sp cfsr hfsr mmfar bfar the processor faulted
 
 A repeated `run` with the `seq` of the last one is answered from memory, not run again. While the model runs, a byte with the high

@@ -147,7 +147,7 @@ def _interpreter(content: bytes, name: str) -> Any:
     try:
         return create(content)
     except (ValueError, RuntimeError) as error:
-        # Some published files name a quantised dimension that the tensor does not have; with a single scale it means nothing.
+        # Some published files name a quantised dimension that the tensor does not have.
         if "quantized_dimension" not in str(error):
             raise ModelError(f"the reference interpreter refuses {name}: {error}", "Check that the file is whole.") from error
     try:
@@ -157,7 +157,7 @@ def _interpreter(content: bytes, name: str) -> Any:
 
 
 def _with_valid_quantised_dimensions(content: bytes) -> bytes:
-    """The same file with dimension 0 for every per-tensor quantisation that names a dimension the tensor does not have."""
+    """The same file, where every quantised dimension that its tensor does not have gives way to the one that fits the scales."""
     from ai_edge_litert import schema_py_generated as schema
 
     patched = bytearray(content)
@@ -165,10 +165,12 @@ def _with_valid_quantised_dimensions(content: bytes) -> bytes:
     for graph in (model.Subgraphs(index) for index in range(model.SubgraphsLength())):
         for tensor in (graph.Tensors(index) for index in range(graph.TensorsLength())):
             quantisation = tensor.Quantization()
-            if quantisation is None or quantisation.ScaleLength() != 1 or quantisation.QuantizedDimension() < tensor.ShapeLength():
+            if quantisation is None or quantisation.ScaleLength() == 0 or quantisation.QuantizedDimension() < tensor.ShapeLength():
                 continue
+            shape = [tensor.Shape(axis) for axis in range(tensor.ShapeLength())]
+            dimension = shape.index(quantisation.ScaleLength()) if quantisation.ScaleLength() in shape else 0
             offset = quantisation._tab.Offset(_QUANTISED_DIMENSION_FIELD)
-            struct.pack_into("<i", patched, quantisation._tab.Pos + offset, 0)
+            struct.pack_into("<i", patched, quantisation._tab.Pos + offset, dimension)
     return bytes(patched)
 
 

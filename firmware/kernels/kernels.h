@@ -43,12 +43,20 @@ void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_
 /* Weights: window row, window column, output channel. Output channels are a multiple of input channels. */
 void hilnas_convolve_depthwise(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
 
+/* The same with a multiplier of 62 bits, high * 2^32 + low, and one rounding: (acc + bias) * multiplier / 2^32 / 2^shift. */
+typedef struct {
+    int32_t bias;
+    uint32_t low;
+    int32_t high;
+    int32_t shift;
+} hilnas_wide_channel;
+
 typedef struct {
     int32_t rows, depth, channels;
     int16_t input_zero_point;
     hilnas_output output;
     const int8_t *weights;
-    const hilnas_channel *scales;
+    const hilnas_wide_channel *scales;
 } hilnas_fully_connected;
 
 /* Weights: output channel, input. */

@@ -79,7 +79,7 @@ const char *clock_start(void) {
     }
     register_replace(&RCC_PLLCKSELR, 0x3F3, 4u << 4);                   /* HSI / 4 */
     register_replace(&RCC_PLLCFGR, 0xF | 7u << 16, 3u << 2 | 1u << 16); /* 8 to 16 MHz, wide VCO, P only */
-    RCC_PLL1DIVR = (HILNAS_CLOCK_HZ / PLL_INPUT_HZ * 2u - 1u) | 1u << 9 | 1u << 16 | 1u << 24; /* N; P, Q, R by 2 */
+    RCC_PLL1DIVR = (HILNAS_CLOCK_HZ / (PLL_INPUT_HZ / 2u) - 1u) | 1u << 9 | 1u << 16 | 1u << 24; /* N; P, Q, R by 2 */
     register_set(&RCC_CR, 1u << 24);
     if (!register_becomes(&RCC_CR, 1u << 25, 1u << 25)) {
         return "RCC_CR.PLL1RDY";

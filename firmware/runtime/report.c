@@ -18,6 +18,9 @@ static struct {
     uint32_t layer_cycles[HILNAS_LAYER_COUNT];
 } last;
 
+/* The register bit that start-up waited for in vain, or a null pointer. */
+static const char *never_ready;
+
 /* The running inference: the layer that runs, and when it or the code between layers began. */
 static struct {
     uint32_t layer;
@@ -63,6 +66,12 @@ static void run_model(uint32_t seq, uint32_t flags) {
 }
 
 static void say_hello(uint32_t seq) {
+    if (never_ready) {
+        line_begin("error", seq);
+        line_put_text("reason", "never-ready");
+        line_put_text("register", never_ready);
+        line_end();
+    }
     line_begin("hello", seq);
     line_put_text("build", HILNAS_BUILD_ID);
     line_put_text("board", HILNAS_BOARD_NAME);
@@ -111,8 +120,10 @@ static void obey_run(uint32_t seq) {
         }
         run_model(seq, flags);
     }
+    uint32_t layers = 0;
     for (uint32_t i = 0; i < HILNAS_LAYER_COUNT; i++) {
         if (last.layer_cycles[i] != NOT_RUN) {
+            layers++;
             line_begin("layer", seq);
             line_put_number("index", i);
             line_put_number("cycles", last.layer_cycles[i]);
@@ -120,6 +131,7 @@ static void obey_run(uint32_t seq) {
         }
     }
     line_begin("done", seq);
+    line_put_number("layers", layers);
     line_put_number("exit", last.exit);
     line_put_number("cycles", last.cycles);
     line_put_number("crc", last.output_crc);
@@ -162,14 +174,9 @@ static void obey(void) {
 }
 
 void report_loop(const char *missing) {
+    never_ready = missing;
     uart_start();
     say_hello(0);
-    if (missing) {
-        line_begin("error", 0);
-        line_put_text("reason", "never-ready");
-        line_put_text("register", missing);
-        line_end();
-    }
     for (;;) {
         obey();
     }
