@@ -1,0 +1,173 @@
+"""From a .tflite file to a firmware image of a board: ELF, manifest, and the C that it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hilnas import __version__
+from hilnas.boards.board import Board
+from hilnas.boards.linker import arena_section, linker_script
+from hilnas.errors import BuildError, DoesNotFitError, StoreError
+from hilnas.files import read_input
+from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
+from hilnas.firmware.compile import CompiledModel, compile_model
+from hilnas.firmware.host import KERNELS_FOLDER
+from hilnas.firmware.image import ELF_NAME, Allocation, FirmwareImage, LayerInfo, Manifest, TensorInfo
+from hilnas.firmware.protocol import c_header
+from hilnas.firmware.size import arena_memories, read_sections, section_totals
+from hilnas.firmware.toolchain import ARM, WARNINGS, compile_cached
+
+SOURCE_FOLDER = "src"
+_COMMON_FLAGS = ("-std=gnu11", "-mthumb", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-common", *WARNINGS)
+_SMALL, _FAST = "-Os", "-O2"
+_PER_IMAGE = "report.c"
+"""The one file of the runtime that names the image it is in; the others are compiled once for a board."""
+_OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
+
+
+def build_image(model: Path, board: Board, out: Path) -> FirmwareImage:
+    """Builds the image of a .tflite file in the folder `out`, which it replaces; on failure `out` stays as it was.
+
+    Raises:
+        InputError: the file cannot be read.
+        ModelError: it is damaged or holds what the engine does not support.
+        DoesNotFitError: the board has too little flash or RAM.
+        ToolMissingError: the compiler is not installed.
+        BuildError: it failed.
+        StoreError: the disk refused.
+    """
+    content = read_input(model)
+    sections = {memory: arena_section(memory) for memory in board.placement.arena}
+    compiled = compile_model(content, model.name, arena_memories(board), sections)
+    _check_flash(compiled, board)
+    build_id = _build_id(compiled, board)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            made = Path(folder) / "image"
+            image = _build(compiled, board, build_id, made)
+            image.save()
+            if out.exists():
+                out.rename(Path(folder) / "old")
+            made.rename(out)
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror}", "Free some space or choose another folder.") from error
+    return FirmwareImage(out, image.manifest)
+
+
+def core_flags(board: Board) -> tuple[str, ...]:
+    """The compiler flags of the board's core."""
+    return (f"-mcpu={board.core}", f"-mfpu={board.fpu}", "-mfloat-abi=hard", *_COMMON_FLAGS)
+
+
+def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> FirmwareImage:
+    source = folder / SOURCE_FOLDER
+    source.mkdir(parents=True)
+    _write_sources(compiled, board, build_id, source)
+    flags = core_flags(board)
+    objects = [
+        *(compile_cached(ARM, KERNELS_FOLDER / kernel, (*flags, _FAST), (KERNELS_FOLDER,)) for kernel in compiled.kernel_sources),
+        *_runtime_objects(board, flags),
+    ]
+    here = [source / "model.c", source / _PER_IMAGE]
+    link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{source / 'linker.ld'}"]
+    elf = folder / ELF_NAME
+    try:
+        ARM.run([*flags, _SMALL, f"-I{source}", *here, *objects, *link, "-lgcc", "-o", elf])
+    except BuildError as error:
+        raise _overflow(error, compiled, board) or error from error
+    return FirmwareImage(folder, _manifest(compiled, board, build_id, elf))
+
+
+def _write_sources(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> None:
+    """Everything that the image is compiled from, so that the folder can be compiled without hilnas."""
+    (folder / "model.c").write_text(compiled.source)
+    (folder / "linker.ld").write_text(linker_script(board))
+    (folder / "hilnas_protocol.h").write_text(c_header())
+    (folder / "hilnas_board.h").write_text(support_header(board, build_id, __version__, len(compiled.program.layers)))
+    kernels = (KERNELS_FOLDER / name for name in compiled.kernel_sources)
+    headers = (*KERNELS_FOLDER.glob("*.h"), *RUNTIME_FOLDER.glob("*.h"))
+    for path in (*kernels, *headers, *support_sources(board)):
+        shutil.copyfile(path, folder / path.name)
+
+
+def _runtime_objects(board: Board, flags: Sequence[str]) -> list[Path]:
+    with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
+        folder = Path(name)
+        (folder / "hilnas_board.h").write_text(support_header(board, "", "", 1))
+        (folder / "hilnas_protocol.h").write_text(c_header())
+        sources = (path for path in support_sources(board) if path.name != _PER_IMAGE)
+        return [compile_cached(ARM, path, (*flags, _SMALL), (RUNTIME_FOLDER, folder)) for path in sources]
+
+
+def _build_id(compiled: CompiledModel, board: Board) -> str:
+    """Names the image by everything that it is made from."""
+    digest = hashlib.sha256()
+    sources = (*sorted(KERNELS_FOLDER.glob("*.[ch]")), *sorted(RUNTIME_FOLDER.glob("*.[ch]")))
+    parts = (compiled.sha256, compiled.source, board.model_dump_json(), linker_script(board), c_header(), __version__, ARM.version)
+    for part in (*parts, *core_flags(board), *(path.read_text() for path in sources)):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _check_flash(compiled: CompiledModel, board: Board) -> None:
+    size = board.memories[board.placement.text].size
+    needed = compiled.program.constant_bytes
+    if needed > size:
+        raise DoesNotFitError(
+            f"{compiled.name} needs {needed - size} bytes more flash than {board.name} has, for its weights alone: {needed} of {size}",
+            "Take a smaller model or a board with more flash.",
+        )
+
+
+def _overflow(error: BuildError, compiled: CompiledModel, board: Board) -> DoesNotFitError | None:
+    found = _OVERFLOW.search(error.message)
+    if found is None:
+        return None
+    memory, excess = found.group(1), int(found.group(2))
+    return DoesNotFitError(
+        f"{compiled.name} needs {excess} bytes more than {board.name} has in memory {memory!r} ({board.memories[memory].size} bytes)",
+        "Take a smaller model or a larger board.",
+    )
+
+
+def _manifest(compiled: CompiledModel, board: Board, build_id: str, elf: Path) -> Manifest:
+    program, plan = compiled.program, compiled.plan
+    graph = program.graph
+    sections = read_sections(elf)
+    totals = section_totals(sections, board)
+    return Manifest(
+        model=compiled.name,
+        model_sha256=compiled.sha256,
+        board=board.name,
+        build_id=build_id,
+        engine_version=__version__,
+        compiler=ARM.version,
+        flags=(*core_flags(board), f"kernels {_FAST}", f"other files {_SMALL}"),
+        flash_bytes=totals.flash_bytes,
+        sram_bytes=totals.sram_bytes,
+        arena_bytes=plan.arena_bytes,
+        weight_bytes=sum(layer.kernel.weight_bytes for layer in program.layers),
+        code_bytes=totals.code_bytes,
+        macs=program.macs,
+        sections={section.name: section.size_bytes for section in sections},
+        inputs=tuple(_tensor_info(compiled, name, index) for name, index in zip(graph.input_names, graph.inputs, strict=True)),
+        outputs=tuple(_tensor_info(compiled, name, index) for name, index in zip(graph.output_names, graph.outputs, strict=True)),
+        layers=tuple(LayerInfo(layer.name, layer.operator.op, layer.macs, layer.exit) for layer in program.layers),
+        exit_thresholds=graph.exits.thresholds if graph.exits else (),
+        memory_plan=tuple(
+            Allocation(item.buffer.name, item.memory, item.offset, item.buffer.size_bytes, item.buffer.first, item.buffer.last)
+            for item in plan.placed
+        ),
+    )
+
+
+def _tensor_info(compiled: CompiledModel, name: str, index: int) -> TensorInfo:
+    tensor = compiled.program.graph.tensors[index]
+    scale, zero_point = (tensor.quantization.scale, tensor.quantization.zero_point) if tensor.quantization else (0.0, 0)
+    return TensorInfo(name, tensor.shape, tensor.dtype, scale, zero_point, tensor.size_bytes)

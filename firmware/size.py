@@ -1,0 +1,86 @@
+"""Sizes of an image: what the ELF says, and what can be said before it is built."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hilnas.boards.board import Board
+from hilnas.errors import BuildError
+
+RUNTIME_RAM_BYTES = 4096
+"""What is kept free for the runtime's own data beside an arena in the same memory."""
+
+_SHF_ALLOC, _SHF_EXEC, _SHT_NOBITS = 0x2, 0x4, 8
+_ELF_HEADER = struct.Struct("<16xHHIIIIIHHHHHH")
+_SECTION_HEADER = struct.Struct("<IIIIIIIIII")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of an ELF that takes memory: its bytes lie at `address`; `loaded` ones also lie in flash."""
+
+    name: str
+    address: int
+    size_bytes: int
+    loaded: bool
+    executable: bool
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Bytes of an image as the design defines them: everything in flash, code in flash, everything kept in RAM but the stack."""
+
+    flash_bytes: int
+    code_bytes: int
+    sram_bytes: int
+
+
+def arena_memories(board: Board) -> dict[str, int]:
+    """Bytes that an arena may take in each memory of the board, in order of preference."""
+    placement = board.placement
+    memories = {}
+    for name in placement.arena:
+        size = board.memories[name].size
+        size -= board.stack_bytes if name == placement.stack else 0
+        size -= RUNTIME_RAM_BYTES if name == placement.data else 0
+        memories[name] = max(size, 0)
+    return memories
+
+
+def read_sections(elf: Path) -> tuple[Section, ...]:
+    """The sections of a 32-bit little-endian ELF that take memory.
+
+    Raises:
+        BuildError: the file is not one.
+    """
+    content = elf.read_bytes()
+    if content[:6] != b"\x7fELF\x01\x01":
+        raise BuildError(f"{elf} is not a 32-bit little-endian ELF")
+    header = _ELF_HEADER.unpack_from(content)
+    table, entry_size, count, names_index = header[5], header[10], header[11], header[12]
+    entries = [_SECTION_HEADER.unpack_from(content, table + index * entry_size) for index in range(count)]
+    names = entries[names_index][4]
+    sections = []
+    for name, kind, flags, address, _offset, size, *_rest in entries:
+        if flags & _SHF_ALLOC and size:
+            text = content[names + name : content.index(b"\0", names + name)].decode()
+            sections.append(Section(text, address, size, kind != _SHT_NOBITS, bool(flags & _SHF_EXEC)))
+    return tuple(sections)
+
+
+def section_totals(sections: Sequence[Section], board: Board) -> Totals:
+    """The totals of an image for `board`; the stack counts nowhere."""
+    ram = [memory for memory in board.memories.values() if memory.kind == "ram"]
+    in_ram = [
+        section
+        for section in sections
+        if section.name != ".stack" and any(memory.base <= section.address < memory.end for memory in ram)
+    ]
+    return Totals(
+        flash_bytes=sum(section.size_bytes for section in sections if section.loaded),
+        code_bytes=sum(section.size_bytes for section in sections if section.executable),
+        sram_bytes=sum(section.size_bytes for section in in_ram),
+    )
