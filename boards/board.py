@@ -18,17 +18,52 @@ class _Declaration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class BusTiming(_Declaration):
+    """How long a cache line takes from a memory behind the bus.
+
+    The first 8 bytes come `core_cycles` of the core plus `bus_cycles` and `wait_states` of the bus (at `bus_hz`) after the miss;
+    the memory reads `width_bytes` at a time, each time with its wait states. `sequential_saving` is what the line behind the
+    last one comes earlier, in bus cycles. What `fitted` names has no source but the bounds of what is physical.
+    """
+
+    bus_hz: int = Field(gt=0)
+    core_cycles: int = Field(ge=0)
+    bus_cycles: int = Field(ge=1)
+    wait_states: int = Field(default=0, ge=0)
+    width_bytes: int = Field(default=8, ge=4)
+    sequential_saving: int = Field(default=0, ge=0)
+    source: str = Field(min_length=1)
+    fitted: dict[Literal["core_cycles", "bus_cycles", "sequential_saving"], tuple[int, int]] = Field(default_factory=dict)
+
+
 class Memory(_Declaration):
-    """A memory of the part: where it is, how large (bytes) and what may live in it."""
+    """A memory of the part: where it is, how large (bytes), what may live in it, and how fast it is if that is known."""
 
     base: int = Field(ge=0, lt=2**32)
     size: int = Field(gt=0)
     kind: Literal["flash", "ram"]
+    timing: BusTiming | Literal["tightly-coupled"] | None = None
 
     @property
     def end(self) -> int:
         """The first address behind it."""
         return self.base + self.size
+
+
+class Cache(_Declaration):
+    """A cache: its size in bytes and its ways."""
+
+    bytes: int = Field(gt=0)
+    ways: int = Field(gt=0)
+
+
+class Caches(_Declaration):
+    """The caches of the part; both have the same lines, in bytes."""
+
+    instruction: Cache
+    data: Cache
+    line_bytes: int = 32
+    source: str
 
 
 class Placement(_Declaration):
@@ -82,6 +117,7 @@ class Board(_Declaration):
     clock_hz: int = Field(gt=0)
     cycles_per_instruction: float = Field(gt=0)
     memories: dict[str, Memory]
+    caches: Caches | None = None
     placement: Placement
     stack_bytes: int = Field(default=8192, ge=1024)
     uart: Uart
