@@ -1,0 +1,87 @@
+"""What the experiments on NAS-Bench-201 share: the table, latency limits, and running searches on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilnas.errors import InputError
+from hilnas.nas.evaluators.published import load_published
+from hilnas.nas.evaluators.table import NasBench201Table, TableEvaluator, load_table
+from hilnas.nas.search import Search
+from hilnas.nas.spaces.nasbench201 import NasBench201Space
+
+VALIDATION = "c100_val_acc_v10"
+"""What rewards see: CIFAR-100 validation accuracy of release 1.0."""
+TEST = "c100_test_acc"
+"""What results are judged on: CIFAR-100 test accuracy of release 1.1."""
+
+DEVICES = "raspi4,pixel3,2080ti_256"
+"""A single-board computer, a phone and a GPU: the one whose median latency (17.7 ms) is nearest to study 2's limit of 17 ms."""
+
+
+def open_table(path: str | None) -> NasBench201Table:
+    """The table at `path` (.csv, .csv.gz, or a published .pth file), by default the one in the data folder.
+
+    Raises:
+        InputError: none is named, or the file cannot be used.
+    """
+    if path is not None:
+        return load_published(Path(path)) if path.endswith((".pth", ".pbz2")) else load_table(Path(path))
+    folder = os.environ.get("HILNAS_DATA")
+    if folder is None:
+        raise InputError("no table of NAS-Bench-201 is named", "Give --table FILE, or set HILNAS_DATA to the data folder.")
+    return load_table(Path(folder) / "nb201" / "nb201_table.csv.gz")
+
+
+def latency_limit(text: str, evaluator: TableEvaluator) -> float:
+    """A limit in seconds from milliseconds ("17") or a percentile of all cells ("25%").
+
+    Raises:
+        InputError: neither.
+    """
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not 0 < number or (text.endswith("%") and number > 100):
+        raise InputError(f"{text!r} is no latency limit", 'Give milliseconds ("17") or a percentile of all cells ("25%").')
+    return float(np.percentile(evaluator.latency_s, number)) if text.endswith("%") else number * 1e-3
+
+
+def run_search(search: Search, evaluator: TableEvaluator, samples: int, batch: int, replicas: int = 1) -> NDArray[np.int64]:
+    """The cells that each of `replicas` searches asked for, in order: their numbers in the table, shape (replicas, samples).
+
+    A search that ends early (an exhausted space) repeats its last cell.
+    """
+    space = NasBench201Space()
+    parts: list[NDArray[np.int64]] = []
+    missing = samples
+    with _one_thread():
+        while missing > 0:
+            architectures = search.ask(min(batch, missing) * replicas)
+            if len(architectures) == 0:
+                parts.append(np.repeat(parts[-1][:, -1:], missing, axis=1))
+                break
+            search.tell(architectures, evaluator.predict(architectures))
+            parts.append(space.index(architectures).reshape(replicas, -1))
+            missing -= parts[-1].shape[1]
+    return np.concatenate(parts, axis=1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The controllers' matrices are too small to share: on busy cores, torch's threads wait for each other most of the time."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
