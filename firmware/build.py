@@ -23,7 +23,11 @@ from hilnas.firmware.size import arena_memories, read_sections, section_totals
 from hilnas.firmware.toolchain import ARM, WARNINGS, compile_cached
 
 SOURCE_FOLDER = "src"
-_COMMON_FLAGS = ("-std=gnu11", "-mthumb", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-common", *WARNINGS)
+# The last flag keeps the compiler from turning loops into calls of memcpy, which the runtime has only in a small form.
+_COMMON_FLAGS = (
+    *("-std=gnu11", "-mthumb", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-common", *WARNINGS),
+    "-fno-tree-loop-distribute-patterns",
+)
 _SMALL, _FAST = "-Os", "-O2"
 _PER_IMAGE = "report.c"
 """The one file of the runtime that names the image it is in; the others are compiled once for a board."""

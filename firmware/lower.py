@@ -364,7 +364,8 @@ def lower(graph: Graph) -> Program:
     layers = []
     for operator in graph.operators:
         lowering = LOWERINGS[operator.op]
-        name = graph.output_of(operator).name
+        # TensorFlow names a fused operator after all that went into it.
+        name = graph.output_of(operator).name.split(";")[0]
         exit_index = exits.pop(graph.storage(operator.outputs[0]), None)
         layers.append(Layer(name, operator, lowering.kernel(graph, operator), lowering.macs(graph, operator), exit_index))
     if exits:

@@ -1,6 +1,4 @@
 /* SVDF: each filter keeps its last outputs and weighs them over time. */
-#include <string.h>
-
 #include "fixed_point.h"
 #include "kernels.h"
 
@@ -24,7 +22,9 @@ void hilnas_filter_svdf(const hilnas_svdf *layer, const int8_t *input, int8_t *s
     const int32_t steps = layer->steps;
     for (int32_t f = 0; f < layer->filters; f++) {
         int8_t *history = state + f * steps;
-        memmove(history, history + 1, (uint32_t)steps - 1u);
+        for (int32_t t = 0; t < steps - 1; t++) {
+            history[t] = history[t + 1];
+        }
         const int32_t value = feature(layer, layer->features + f * layer->inputs, input);
         history[steps - 1] = (int8_t)hilnas_clamp(value, INT8_MIN, INT8_MAX);
     }

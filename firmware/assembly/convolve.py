@@ -1,0 +1,276 @@
+"""Dot products of many output channels with a few pixels at a time: the inner routine of every convolution but the depthwise.
+
+Two output channels a and b share a halfword, 256 a + b, two inputs share a word, so a word of weights serves four products. SMLAD of it
+with two widened inputs adds to S = 256 A + B; SXTB16 leaves the two b, and SMLAD of those adds to B. S - B is 256 A, exact while |A| is
+below 2^23. A step takes one word of weights and one word of inputs of each of `pixels` pixels; the loop is unrolled and entered at the
+step that leaves a whole number of rounds.
+
+The stream of a layer holds, for each pair of channels: the start of S and of B, the weights, which form of requantisation follows, and
+its numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hilnas.firmware.assembly.emitter import Instruction, Routine
+from hilnas.firmware.assembly.requantise import FIT_SHIFTS
+from hilnas.firmware.assembly.scheduler import schedule
+
+UNROLL = 8
+"""Steps of a round of the loop."""
+
+EXACT_FORM = len(FIT_SHIFTS)
+"""The form after those of `FIT_SHIFTS`: the reference's own arithmetic."""
+
+# The first nine words of the frame are the call's arguments, in this order (struct hilnas_dot).
+_INPUT, _OUTPUT, _STREAM, _STREAM_END, _TILE, _TILES, _INPUT_PIXEL, _OUTPUT_PIXEL, _STEPS = range(0, 36, 4)
+_THREE_OUTPUT_PIXELS = _STEPS  # the number of steps is needed only once
+_ENTRY, _OUTPUT_NOW = 36, 40
+_FRAME = 48
+
+_S = ("r0", "r1", "r2", "r3")
+_B = ("r4", "r5", "r6", "r7")
+_W, _LOW, _XA, _XB, _PX, _PW = "r8", "r9", "r10", "r11", "r12", "lr"
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A routine for tiles of `pixels` pixels (1 to 4).
+
+    `pitch`: bytes between the widened inputs of two pixels, or None where the routine widens int8 pixels itself, into a tile in which
+    the words of the pixels alternate.
+    """
+
+    pixels: int
+    pitch: int | None
+
+    @property
+    def symbol(self) -> str:
+        """The routine's name."""
+        return f"hilnas_dot_{self.pixels}" + ("" if self.pitch is None else f"_pitch_{self.pitch}")
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of widened input from step to step."""
+        return 4 * self.pixels if self.pitch is None else 4
+
+    def offset(self, pixel: int) -> int:
+        """Bytes from the first pixel's word to that of `pixel` in one step."""
+        return pixel * (4 if self.pitch is None else self.pitch)
+
+    def text(self) -> str:
+        """The routine in assembly."""
+        routine = Routine(self.symbol)
+        _enter(routine, self)
+        routine.label("tile")
+        if self.pitch is None:
+            _widen(routine, self)
+        else:
+            routine("ldr", _PX, f"[sp, #{_TILE}]")
+        _start_tile(routine, self)
+        routine.label("group")
+        _first_step(routine, self)
+        routine.label("round")
+        for _ in range(UNROLL):
+            routine.extend(_step(self))
+        routine.label("check")
+        routine("vmov", _LOW, "s0")
+        routine("cmp", _PX, _LOW)
+        routine("bne", routine.target("round"))
+        _finish_group(routine, self)
+        routine.label("tile_end")
+        _leave(routine, self)
+        return routine.text(f"{self.pixels} pixel(s) by pairs of channels; struct hilnas_dot in r0.")
+
+
+def _enter(routine: Routine, dot: Dot) -> None:
+    routine("push", "{r4-r11, lr}")
+    routine("sub", "sp", "sp", f"#{_FRAME}")
+    routine("ldm", "r0", "{r1-r9}")
+    routine("stm", "sp", "{r1-r9}")
+    # r8: output pixel, r9: steps. The first step is done before the loop.
+    routine("add", "r0", "r8", "r8, lsl #1")
+    routine("str", "r0", f"[sp, #{_THREE_OUTPUT_PIXELS}]")
+    routine("mov", "r3", f"#{dot.step_bytes}")
+    routine("mul", "r0", "r9", "r3")
+    routine("add", "r2", "r5", "r0")
+    routine("vmov", "s0", "r2")
+    routine("sub", "r0", "r9", "#1")
+    routine("and", "r0", "r0", f"#{UNROLL - 1}")
+    routine("mov", "r3", f"#{4 * len(_step(dot))}")
+    routine("mul", "r0", "r0", "r3")
+    routine("adr", "r3", routine.target("check"))
+    routine("sub", "r3", "r3", "r0")
+    routine("orr", "r3", "r3", "#1")
+    routine("str", "r3", f"[sp, #{_ENTRY}]")
+
+
+def _widen(routine: Routine, dot: Dot) -> None:
+    """Four channels of each pixel a time: words of channels 0 and 2 of all pixels, then of 1 and 3."""
+    pixels = range(dot.pixels)
+    routine("ldr", "r0", f"[sp, #{_INPUT}]")
+    routine("ldr", "r12", f"[sp, #{_INPUT_PIXEL}]")
+    for pixel in pixels[1:]:
+        routine("add", f"r{pixel}", f"r{pixel - 1}", "r12")
+    routine("add", "r4", f"r{dot.pixels - 1}", "r12")
+    routine("str", "r4", f"[sp, #{_INPUT}]")
+    routine("vmov", "lr", "s0")
+    routine("ldr", "r12", f"[sp, #{_TILE}]")
+    routine.label("widen")
+    first_high = 4 + dot.pixels
+    for pixel in pixels:
+        routine("ldr", f"r{first_high + pixel}", f"[r{pixel}]", "#4")
+    for pixel in pixels:
+        routine("sxtb16", f"r{4 + pixel}", f"r{first_high + pixel}")
+        routine("sxtb16", f"r{first_high + pixel}", f"r{first_high + pixel}", "ror #8")
+    routine("stm", "r12!", f"{{r4-r{3 + 2 * dot.pixels}}}")
+    routine("cmp", "r12", "lr")
+    routine("bne", routine.target("widen"))
+
+
+def _start_tile(routine: Routine, dot: Dot) -> None:
+    routine("ldr", "r0", f"[sp, #{_OUTPUT}]")
+    routine("ldr", _PW, f"[sp, #{_STREAM}]")
+    routine("str", "r0", f"[sp, #{_OUTPUT_NOW}]")
+
+
+def _first_step(routine: Routine, dot: Dot) -> None:
+    """Loads the starts of the sums into the last pixel's registers, from where every pixel's first product takes them."""
+    last_s, last_b = _S[dot.pixels - 1], _B[dot.pixels - 1]
+    routine("ldr", _PX, f"[sp, #{_TILE}]")
+    routine("ldm", f"{_PW}!", f"{{{last_s}, {last_b}, {_W}}}")
+    routine("ldr", _XA, f"[{_PX}]")
+    if dot.pixels > 1:
+        routine("ldr", _XB, f"[{_PX}, #{dot.offset(1)}]")
+    for instruction in _step(dot):
+        mnemonic, operands = instruction.mnemonic, instruction.operands
+        if mnemonic == "smlad":
+            operands = (*operands[:3], last_s if operands[0] in _S else last_b)
+        routine(mnemonic, *operands)
+    routine("ldr", "pc", f"[sp, #{_ENTRY}]")
+
+
+def _step(dot: Dot) -> list[Instruction]:
+    """One step, in an order in which every product finds its operands loaded: for four pixels 14 instructions, 8 cycles.
+
+    At its start the word of weights and the words of the first two pixels are loaded; at its end those of the next step are.
+    """
+    step = [Instruction("sxtb16", (_LOW, _W))]
+
+    def multiply(sums: tuple[str, ...], pixel: int) -> None:
+        step.append(Instruction("smlad", (sums[pixel], _W if sums is _S else _LOW, (_XA, _XB)[pixel % 2], sums[pixel])))
+
+    def load(pixel: int) -> None:
+        if pixel < dot.pixels:
+            step.append(Instruction("ldr", ((_XA, _XB)[pixel % 2], f"[{_PX}, #{dot.offset(pixel)}]")))
+
+    for first in range(0, dot.pixels, 2):
+        pair = range(first, min(first + 2, dot.pixels))
+        last_pair = first + 2 >= dot.pixels
+        for pixel in pair:
+            multiply(_S, pixel)
+        if last_pair:
+            step.append(Instruction("ldr", (_W, f"[{_PW}]", "#4")))
+        for pixel in pair:
+            multiply(_B, pixel)
+            if not last_pair:
+                load(pixel + 2)
+            elif pixel == first:
+                step.append(Instruction("ldr", (_XA, f"[{_PX}, #{dot.step_bytes}]!")))
+        if last_pair:
+            load(1)
+    return step
+
+
+def _finish_group(routine: Routine, dot: Dot) -> None:
+    """The loop has loaded the word after the weights, the form of requantisation."""
+    routine("tbh", f"[pc, {_W}, lsl #1]")
+    routine.label("forms")
+    for form in range(EXACT_FORM + 1):
+        routine.directive(f".hword (.L{routine.symbol}_form_{form} - .L{routine.symbol}_forms) / 2")
+    for form, shift in enumerate(FIT_SHIFTS):
+        routine.label(f"form_{form}")
+        _finish(routine, dot, _fitted(dot, shift))
+    routine.label(f"form_{EXACT_FORM}")
+    _finish(routine, dot, _exact(dot))
+
+
+def _finish(routine: Routine, dot: Dot, requantisation: list[Instruction]) -> None:
+    routine.extend(schedule([*requantisation, *_store(dot)]))
+    routine("bne", routine.target("group"))
+    routine("b", routine.target("tile_end"))
+
+
+def _fitted(dot: Dot, shift: int) -> list[Instruction]:
+    block = [Instruction("ldm", (f"{_PW}!", "{r9-r12}"))]
+    for s, b in zip(_S[: dot.pixels], _B, strict=False):
+        block += [
+            Instruction("sub", (s, s, b)),
+            Instruction("smmlar", (b, b, "r11", "r12")),
+            Instruction("smmlar", (s, s, "r9", "r10")),
+            Instruction("ssat", (b, "#8", b, f"asr #{shift}")),
+            Instruction("ssat", (s, "#8", s, f"asr #{shift + 8}")),
+            Instruction("bfi", (s, b, "#8", "#8")),
+        ]
+    return block
+
+
+def _exact(dot: Dot) -> list[Instruction]:
+    block = [Instruction("ldm", (f"{_PW}!", "{r9-r11}"))]
+    for pixel, (s, b) in enumerate(zip(_S[: dot.pixels], _B, strict=False)):
+        block += [Instruction("sub", (s, s, b)), Instruction("asr", (s, s, "#7"))]
+        block += _reference(s, (_W, _PX)[pixel % 2])
+    block.append(Instruction("ldm", (f"{_PW}!", "{r9-r11}")))
+    for pixel, (s, b) in enumerate(zip(_S[: dot.pixels], _B, strict=False)):
+        block += [Instruction("lsl", (b, b, "#1")), *_reference(b, (_W, _PX)[pixel % 2]), Instruction("bfi", (s, b, "#8", "#8"))]
+    return block
+
+
+def _reference(value: str, scratch: str) -> list[Instruction]:
+    """The reference's arithmetic on twice the accumulator: multiplier r9; zero point and half r10; shift r11."""
+    return [
+        Instruction("add", (scratch, "r10", value, "asr #31")),
+        Instruction("smmlar", (value, value, "r9", scratch)),
+        Instruction("asr", (value, value, "r11")),
+        Instruction("ssat", (value, "#8", value)),
+    ]
+
+
+def _store(dot: Dot) -> list[Instruction]:
+    block = [Instruction("ldr", (_W, f"[sp, #{_OUTPUT_NOW}]"))]
+    if dot.pixels > 1:
+        block.append(Instruction("ldrd", ("r4", "r5", f"[sp, #{_OUTPUT_PIXEL}]")))
+    addresses = (None, f"[{_W}, r4]", f"[{_W}, r4, lsl #1]", f"[{_W}, r5]")
+    block += [Instruction("strh", (_S[pixel], str(addresses[pixel]))) for pixel in range(1, dot.pixels)]
+    block += [
+        Instruction("strh", (_S[0], f"[{_W}]", "#2")),
+        Instruction("str", (_W, f"[sp, #{_OUTPUT_NOW}]")),
+        Instruction("ldr", ("r6", f"[sp, #{_STREAM_END}]")),
+        Instruction("cmp", (_PW, "r6")),
+    ]
+    return block
+
+
+def _leave(routine: Routine, dot: Dot) -> None:
+    routine("ldr", "r0", f"[sp, #{_OUTPUT}]")
+    routine("ldr", "r1", f"[sp, #{_OUTPUT_PIXEL}]")
+    routine("ldr", "r2", f"[sp, #{_TILES}]")
+    if dot.pixels < 4:
+        for _ in range(dot.pixels):
+            routine("add", "r0", "r0", "r1")
+    else:
+        routine("add", "r0", "r0", "r1, lsl #2")
+    routine("str", "r0", f"[sp, #{_OUTPUT}]")
+    if dot.pitch is not None:
+        routine("ldr", "r3", f"[sp, #{_TILE}]")
+        routine("vmov", "r4", "s0")
+        routine("add", "r3", "r3", f"#{dot.pixels * dot.pitch}")
+        routine("add", "r4", "r4", f"#{dot.pixels * dot.pitch}")
+        routine("str", "r3", f"[sp, #{_TILE}]")
+        routine("vmov", "s0", "r4")
+    routine("subs", "r2", "r2", "#1")
+    routine("str", "r2", f"[sp, #{_TILES}]")
+    routine("bne", routine.target("tile"))
+    routine("add", "sp", "sp", f"#{_FRAME}")
+    routine("pop", "{r4-r11, pc}")

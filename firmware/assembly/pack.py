@@ -1,0 +1,122 @@
+"""Weights and requantisation of a layer as the streams that the routines read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from hilnas.firmware.assembly.convolve import EXACT_FORM
+from hilnas.firmware.assembly.requantise import FIT_SHIFTS, LARGEST_SHIFT, Channel, Fit, fit, reference
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """A layer's weights and what happens to its accumulators.
+
+    weights: int8 (output channels, inputs of one output); bias: int32 values (output channels); multipliers in [2^30, 2^31) or 0 and
+    shifts as in multiplier / 2^31 * 2^shift (output channels); the input's zero point; the output's zero point and range.
+    """
+
+    weights: NDArray[np.int8]
+    bias: NDArray[np.int64]
+    multipliers: NDArray[np.int64]
+    shifts: NDArray[np.int64]
+    input_zero_point: int
+    zero_point: int
+    low: int
+    high: int
+
+    def channel(self, index: int) -> Channel:
+        """Output channel `index`: its scale, and the accumulators that its weights can give."""
+        weights = self.weights[index].astype(np.int64)
+        smallest, largest = -128 - self.input_zero_point, 127 - self.input_zero_point
+        bias = int(self.bias[index])
+        lowest = bias + int(np.where(weights > 0, weights * smallest, weights * largest).sum())
+        highest = bias + int(np.where(weights > 0, weights * largest, weights * smallest).sum())
+        multiplier, shift = int(self.multipliers[index]), -int(self.shifts[index])
+        if shift > LARGEST_SHIFT:
+            multiplier, shift = 0, 1
+        return Channel(multiplier, shift, self.zero_point, lowest, highest)
+
+    def start(self, index: int) -> int:
+        """The accumulator's start where the products are of raw inputs: the bias, less the input's zero point times all weights."""
+        return int(self.bias[index]) - self.input_zero_point * int(self.weights[index].astype(np.int64).sum())
+
+
+def requantisable(filters: Filters) -> bool:
+    """Whether the routines' requantisation covers a layer: scales below 1/2, and no clamp but int8's own that a value can reach."""
+    for index in range(len(filters.weights)):
+        channel = filters.channel(index)
+        if channel.shift < 1 or max(-channel.lowest, channel.highest) >= 2**29:
+            return False
+        ends = reference(channel, np.array([channel.lowest, channel.highest]))
+        if ends[0] < filters.low or ends[1] > filters.high:
+            return False
+    return True
+
+
+def pairable(filters: Filters) -> bool:
+    """Whether two output channels can share halfwords: an even number, and sums that stay within 24 bits."""
+    weights = filters.weights.astype(np.int64)
+    pairs = 256 * weights[0::2] + weights[1::2] if len(weights) % 2 == 0 else np.array([2**15])
+    if pairs.min() < -(2**15) or pairs.max() >= 2**15:
+        return False
+    margin = 2**23 - 2**13
+    return all(max(-channel.lowest, channel.highest) < margin for channel in map(filters.channel, range(0, len(weights), 2)))
+
+
+def exact_numbers(channel: Channel) -> tuple[int, int, int]:
+    """Multiplier, addend and shift of the reference's own arithmetic on twice the accumulator."""
+    return channel.multiplier, (channel.zero_point << channel.shift) + (1 << (channel.shift - 1)), channel.shift
+
+
+def pack_pairs(filters: Filters, order: NDArray[np.int64]) -> bytes:
+    """The stream of `Dot` routines; `order[i]` is the input whose weight is at place i, -1 for none. An even number of places."""
+    places = len(order)
+    gathered = np.where(order >= 0, filters.weights.astype(np.int64)[:, order], 0)
+    halves = 256 * gathered[0::2] + gathered[1::2]
+    words = (halves[:, 0::2] & 0xFFFF) | ((halves[:, 1::2] & 0xFFFF) << 16)
+    stream: list[int] = []
+    for pair in range(len(words)):
+        first, second = filters.channel(2 * pair), filters.channel(2 * pair + 1)
+        form, fits = _pair_fit(first, second)
+        start_a, start_b = (filters.start(2 * pair + side) + fits[side].offset for side in range(2))
+        stream += [256 * start_a + start_b, start_b, *words[pair], form]
+        if form == EXACT_FORM:
+            stream += [*exact_numbers(first), *exact_numbers(second)]
+        else:
+            stream += [fits[0].multiplier, fits[0].addend, fits[1].multiplier, fits[1].addend]
+    assert places % 2 == 0
+    return b"".join((int(word) & 0xFFFFFFFF).to_bytes(4, "little") for word in stream)
+
+
+def _pair_fit(first: Channel, second: Channel) -> tuple[int, tuple[Fit, Fit]]:
+    for form, shift in enumerate(FIT_SHIFTS):
+        a = fit(first, shift, 8)
+        b = fit(second, shift, 0) if a is not None else None
+        if a is not None and b is not None:
+            return form, (a, b)
+    return EXACT_FORM, (Fit(0, 0, 0), Fit(0, 0, 0))
+
+
+def interleaved_order(channels: int) -> NDArray[np.int64]:
+    """Places of a pixel's channels where int8 words are widened by SXTB16: 0, 2, 1, 3, 4, 6, 5, 7 .. up to a multiple of four."""
+    places = np.arange(-(-channels // 4) * 4).reshape(-1, 4)[:, [0, 2, 1, 3]].ravel()
+    return np.where(places < channels, places, -1)
+
+
+def column_order(height: int, width: int, channels: int) -> NDArray[np.int64]:
+    """Places of a filter (height, width, channels) over columns of widened rows: column, row, then channels as they are widened."""
+    inner = interleaved_order(channels) if channels % 4 == 0 else np.arange(channels)
+    order: list[int] = []
+    for x in range(width):
+        column = [(y * width + x) * channels + int(c) for y in range(height) for c in inner]
+        order += column + [-1] * (len(column) % 2)
+    return np.array(order)
+
+
+def iterate_words(stream: bytes) -> Iterator[int]:
+    """The words of a stream."""
+    return (int.from_bytes(stream[at : at + 4], "little") for at in range(0, len(stream), 4))
