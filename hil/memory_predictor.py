@@ -18,10 +18,12 @@ from hilnas.nas.metrics import Estimate, FloatArray
 from hilnas.nas.network import ADD, Network
 from hilnas.nas.space import Architectures, SearchSpace
 
+_WORD = 4
+
 
 @dataclass(frozen=True)
 class MemoryNeeds:
-    """What a network keeps in flash beside code, and its arenas, in bytes; and what its code consists of."""
+    """What a network keeps in flash beside code, and its arenas in whole words, in bytes; and what its code consists of."""
 
     constant_bytes: int
     arena_bytes: float
@@ -55,7 +57,9 @@ def memory_needs(network: Network, memories: Mapping[str, int]) -> MemoryNeeds:
     """The needs of one network, from its shapes alone."""
     program = lower(fuse(weightless_graph(network)))
     try:
-        arena_bytes: float = plan_memory(program, memories).arena_bytes
+        arenas = plan_memory(program, memories).arenas
+        # What the linker puts behind an arena starts at a word.
+        arena_bytes: float = sum(-(-size // _WORD) * _WORD for size in arenas.values())
     except DoesNotFitError:
         arena_bytes = np.inf
     return MemoryNeeds(
@@ -111,17 +115,17 @@ class FlashPredictor(_ComputedBytes):
         return needs.constant_bytes
 
     def columns(self, needs: MemoryNeeds) -> tuple[float, ...]:
-        """A constant, the layers, the kernels that not every network has, the exits."""
-        return (1.0, needs.layers, float(needs.additions > 0), float(needs.exits > 0), needs.exits)
+        """A constant, the calls by kind, the kernels that not every network has."""
+        return (1.0, needs.layers, needs.additions, float(needs.additions > 0), needs.exits, float(needs.exits > 0))
 
 
 class SramPredictor(_ComputedBytes):
-    """The arenas are computed; data and bss of the runtime are the same in every image of a board."""
+    """The arenas are computed; the rest is the runtime's, which keeps a few bytes for each layer that it reports."""
 
     def computed(self, needs: MemoryNeeds) -> float:
         """Bytes of arenas."""
         return needs.arena_bytes
 
     def columns(self, needs: MemoryNeeds) -> tuple[float, ...]:
-        """A constant."""
-        return (1.0,)
+        """A constant, the layers."""
+        return (1.0, needs.layers)

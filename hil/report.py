@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from string import Template
@@ -14,7 +14,7 @@ from hilnas.firmware.image import FirmwareImage, Manifest
 from hilnas.hil.charts import Bar, Block, Guide, Series, bar_chart, legend, memory_map, stacked_bar, xy_chart
 from hilnas.hil.measurement import LayerMeasurement, Measurement
 from hilnas.hil.result import AGREEMENT, CandidateResult, Figures, LoopResult
-from hilnas.hil.run_folder import RESULT_NAME, RunFolder
+from hilnas.hil.run_folder import RESULT_NAME, RunDescription, RunFolder
 from hilnas.hil.store import MeasurementStore
 
 _TEMPLATE = Path(__file__).with_name("report.html")
@@ -24,7 +24,7 @@ _TEMPLATE = Path(__file__).with_name("report.html")
 class ReportData:
     """All that a report shows: what was asked, what came out, and the best candidate in detail."""
 
-    description: dict[str, Any]
+    description: RunDescription
     result: LoopResult
     manifest: Manifest
     measurement: Measurement
@@ -102,8 +102,9 @@ def _limit(value: float | None, show: Any) -> str:
 
 def _candidates(result: LoopResult) -> str:
     head = (
-        "<tr><th>net</th><th>round</th><th>accuracy<br>predicted</th><th>float</th><th>int8</th><th>latency ms<br>predicted</th>"
-        "<th>measured</th><th>error</th><th>expected ms</th><th>flash kB<br>predicted</th><th>measured</th><th>SRAM kB<br>predicted</th>"
+        '<tr class="groups"><th></th><th></th><th colspan="3">accuracy</th><th colspan="4">latency, ms</th><th colspan="2">flash, kB</th>'
+        '<th colspan="2">SRAM, kB</th><th></th></tr><tr><th>net</th><th>round</th><th>predicted</th><th>float</th><th>int8</th>'
+        "<th>predicted</th><th>measured</th><th>error</th><th>expected</th><th>predicted</th><th>measured</th><th>predicted</th>"
         "<th>measured</th><th>budget</th></tr>"
     )
     rows = []
@@ -240,7 +241,7 @@ def _memory(manifest: Manifest) -> str:
 
 def _provenance(data: ReportData) -> str:
     rows: dict[str, object] = {}
-    for part in (data.description, data.measurement.provenance):
+    for part in (asdict(data.description), data.measurement.provenance):
         rows.update(_flat(part))
     rows |= {
         "model": f"{data.manifest.model}, SHA-256 {data.manifest.model_sha256}",

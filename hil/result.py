@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hilnas.errors import BudgetError
 from hilnas.nas.metrics import METRIC_NAMES, Budget, Metrics
 
 AGREEMENT = 0.05
@@ -118,3 +119,18 @@ class LoopResult:
     def best_candidate(self) -> CandidateResult:
         """The most accurate int8 net whose measurements meet the budget; the nearest one if none does."""
         return next(candidate for candidate in self.candidates if candidate.name == self.best)
+
+    def check_budget(self) -> None:
+        """Complains if no candidate meets the budget when measured.
+
+        Raises:
+            BudgetError: none does; it names the nearest.
+        """
+        best = self.best_candidate
+        if not best.meets_budget:
+            limits = self.budget.budget.limits()
+            figures = ", ".join(f"{name} {getattr(best.measured, name):.6g} (limit {limit:.6g})" for name, limit in limits.items())
+            raise BudgetError(
+                f"no candidate meets the budget when measured; the nearest is {best.name}: {figures}",
+                "Loosen the limit that it exceeds, or allow more rounds.",
+            )

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.metadata
 import json
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from hilnas import __version__
 from hilnas.errors import InputError, StoreError
 from hilnas.files import read_input, write_atomically
+from hilnas.hil.loop_configuration import LoopConfiguration
+from hilnas.hil.stopwatch import Stopwatch
 from hilnas.hil.store import STORE_NAME
 
 T = TypeVar("T")
 
 RUN_NAME = "run.json"
 RESULT_NAME = "result.json"
+TIMINGS_NAME = "timings.json"
 REPORT_NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What was asked of a run; by which versions, where and when it was started."""
+
+    configuration: LoopConfiguration
+    provenance: dict[str, str]
 
 
 class RunFolder:
@@ -47,11 +63,15 @@ class RunFolder:
         """The report of the run."""
         return self.path / REPORT_NAME
 
+    def stopwatch(self) -> Stopwatch:
+        """Measures the stages of the run."""
+        return Stopwatch(self.path / TIMINGS_NAME)
+
     def candidate(self, name: str) -> Path:
         """The folder of one net."""
         return self.path / "candidates" / name
 
-    def create(self, description: dict[str, Any]) -> None:
+    def create(self, configuration: LoopConfiguration) -> None:
         """Starts a run here.
 
         Raises:
@@ -60,17 +80,17 @@ class RunFolder:
         """
         if (self.path / RUN_NAME).exists():
             raise InputError(f"{self.path} holds a run already", f"Go on with `hilnas loop --resume {self.path}`, or choose another --out.")
-        write_atomically(self.path / RUN_NAME, _pretty(description))
+        self.write(RUN_NAME, RunDescription, RunDescription(configuration, _provenance()))
 
-    def description(self) -> dict[str, Any]:
-        """What was asked of this run: what `create` was given.
+    def description(self) -> RunDescription:
+        """What was asked of this run, and by what it was started.
 
         Raises:
             InputError: this is not the folder of a run.
         """
         if not (self.path / RUN_NAME).is_file():
             raise InputError(f"{self.path} is not the folder of a run: it has no {RUN_NAME}", "Give the folder of `hilnas loop --out`.")
-        return self._read(RUN_NAME, dict[str, Any])
+        return self.read(RUN_NAME, RunDescription)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -103,7 +123,7 @@ class RunFolder:
         if not (self.path / name).exists():
             self.write(name, kind, compute())
         # Read back also when just computed: a run that goes on sees the very values that an undisturbed one sees.
-        return self._read(name, kind)
+        return self.read(name, kind)
 
     def write(self, name: str, kind: type[T], value: T) -> None:
         """Records a document.
@@ -119,9 +139,6 @@ class RunFolder:
         Raises:
             InputError: it is missing or damaged.
         """
-        return self._read(name, kind)
-
-    def _read(self, name: str, kind: type[T]) -> T:
         path = self.path / name
         try:
             return TypeAdapter(kind).validate_json(read_input(path))
@@ -133,3 +150,9 @@ class RunFolder:
 
 def _pretty(document: Any) -> str:
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def _provenance() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in ("numpy", "torch", "tensorflow", "ai-edge-litert", "unicorn")}
+    here = {"hilnas": __version__, "python": platform.python_version(), "host": platform.node(), "system": platform.platform()}
+    return here | packages | {"started": datetime.now(UTC).isoformat(timespec="seconds")}
