@@ -19,50 +19,73 @@ EXACT_FORM = len(FIT_SHIFTS)
 HEADER_BYTES = 20
 """Of a channel's stream, before its weights: start of the sum, form of requantisation, multiplier, addend, shift."""
 
+WORD_STEP = 16
+"""Bytes from one word of a plane to its next: the words of four planes alternate."""
+
 # The frame: first the call's arguments (struct hilnas_depthwise_group), then the channel's numbers in the order in which a segment's end
 # takes them, then counters.
-_PLANES, _OUTPUT, _STREAM, _ROWS, _ROW_TABLE, _CHANNELS, _PIXEL, _PLANE = range(0, 32, 4)
+_PLANES, _OUTPUT, _CHANNELS, _STREAM, _ROWS, _ROW_TABLE, _PIXEL = range(0, 28, 4)
 _MULTIPLIER, _ADDEND, _OUTPUT_NOW, _MINUS_PIXEL, _MINUS_THREE_PIXELS, _SHIFT = range(32, 56, 4)
-_ROW_NOW, _ROWS_LEFT, _TABLE_NOW, _WEIGHTS, _ENTRIES = 56, 60, 64, 68, 72
-_FRAME = 88
+_ROW_NOW, _ROWS_LEFT, _TABLE_NOW, _ENTRIES = 56, 60, 64, 68
+_FRAME = 80
+_MOST_SEGMENTS = 3
+_MOST_WHOLE_ROWS = 5
 
 
 @dataclass(frozen=True)
 class Depthwise:
-    """A routine for planes of one shape: filter (height, width), stride of both directions, padding, width of input and output."""
+    """A routine for planes of one shape: filter (height, width), stride of both directions, padding above and on the left, input
+    (height, width), output (height, width). Where the image's height does not matter, routines for different heights are the same."""
 
-    height: int
-    width: int
+    filter: tuple[int, int]
     stride: int
-    padding_left: int
-    input_width: int
-    output_width: int
+    padding: tuple[int, int]
+    input: tuple[int, int]
+    output: tuple[int, int]
 
     @property
     def symbol(self) -> str:
         """The routine's name."""
-        shape = f"{self.height if self.unrolled else 'n'}x{self.width}_stride_{self.stride}_left_{self.padding_left}"
-        return f"hilnas_depthwise_{shape}_from_{self.input_width}_to_{self.output_width}"
+        height, width = self.filter
+        shape = f"{height if self.unrolled or self.whole else 'n'}x{width}_stride_{self.stride}_left_{self.padding[1]}"
+        image = f"from_{self.input[1]}_to_{self.output[1]}"
+        return f"hilnas_depthwise_{shape}_{image}" + (f"_top_{self.padding[0]}_{self.input[0]}_to_{self.output[0]}" if self.whole else "")
+
+    @property
+    def whole(self) -> bool:
+        """Whether the code covers the image, each row by itself, and products with padding are left out."""
+        return self.output[0] <= _MOST_WHOLE_ROWS and self.output[1] <= MOST_OUTPUTS
 
     @property
     def unrolled(self) -> bool:
-        """Whether all filter rows are done in a piece; otherwise one after the other, those outside the image left out."""
-        return self.height <= 3
+        """Whether all filter rows are done in a piece, above and below the image on rows of zeros; otherwise they are a loop, in which
+        rows outside the image are left out."""
+        return self.filter[0] <= 3 and not self.whole
+
+    @property
+    def rows_before(self) -> int:
+        """Rows of zeros above the image."""
+        return self.padding[0] if self.unrolled else 0
+
+    @property
+    def plane_rows(self) -> int:
+        """Rows of a plane."""
+        needed = (self.output[0] - 1) * self.stride + self.filter[0] if self.unrolled else 0
+        return max(self.input[0] + self.rows_before, needed)
 
     @cached_property
     def pattern(self) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
         """Outputs of the segments of a row: those that repeat, how often, and those of the rest."""
-        width, most = self.output_width, MOST_OUTPUTS
-        if width <= most:
-            return (width,), 1, ()
-        for size in range(most, 3, -1):
+        width, most = self.output[1], MOST_OUTPUTS
+        if width <= _MOST_SEGMENTS * most:
+            count = -(-width // most)
+            return tuple((width + part) // count for part in range(count)), 1, ()
+        for size in range(most, 5, -1):
             if width % size == 0 and size * self.stride % 2 == 0:
                 return (size,), width // size, ()
-        for size in range(most, 3, -1):
+        for size in range(most, 5, -1):
             if width % (2 * size) == 0:
                 return (size, size), width // (2 * size), ()
-        if width <= 2 * most:
-            return (width - width // 2, width // 2), 1, ()
         repeats = (width - 1) // most
         return (most,), repeats, (width - repeats * most,)
 
@@ -74,13 +97,13 @@ class Depthwise:
     @property
     def words_before(self) -> int:
         """Words of padding before pixel 0."""
-        return (self.padding_left + 1) // 2 if self.padded else 0
+        return (self.padding[1] + 1) // 2 if self.padded else 0
 
     @property
     def pitch(self) -> int:
-        """Bytes of a row of a plane."""
-        last = (self.output_width - 1) * self.stride - self.padding_left + self.width - 1 if self.padded else 0
-        return 4 * (self.words_before + max((self.input_width + 1) // 2, last // 2 + 1))
+        """Bytes of a row of the planes."""
+        last = (self.output[1] - 1) * self.stride - self.padding[1] + self.filter[1] - 1 if self.padded else 0
+        return WORD_STEP * (self.words_before + max((self.input[1] + 1) // 2, last // 2 + 1))
 
     @cached_property
     def segments(self) -> tuple[RowOfOutputs, ...]:
@@ -91,8 +114,8 @@ class Depthwise:
         for outputs in (*repeating, *rest):
             if len(found) == len(repeating):
                 first = sum(repeating) * repeats
-            pixels = None if self.padded else self.input_width
-            found.append(RowOfOutputs(first, outputs, self.width, self.stride, self.padding_left, pixels))
+            pixels = None if self.padded else self.input[1]
+            found.append(RowOfOutputs(first, outputs, self.filter[1], self.stride, self.padding[1], pixels))
             first += outputs
         return tuple(found)
 
@@ -109,7 +132,7 @@ class Depthwise:
     @property
     def channel_bytes(self) -> int:
         """Bytes of a channel in the stream."""
-        return HEADER_BYTES + self.height * self.row_bytes
+        return HEADER_BYTES + self.filter[0] * self.row_bytes
 
     def text(self) -> str:
         """The routine in assembly."""
@@ -118,27 +141,22 @@ class Depthwise:
         _enter(routine)
         routine.label("channel")
         _start_channel(routine, self, sizes)
-        routine.label("row")
-        _start_row(routine, self)
-        repeating, repeats, _ = self.pattern
-        if repeats > 1:
-            routine.label("repeat")
-        for index, segment in enumerate(self.segments):
-            following = self.segments[(index + 1) % len(self.segments)]
-            if index == len(repeating) - 1 and repeats > 1:
-                _end_segment(routine, self, index, segment, self.segments[0] if not self.segments[index + 1 :] else segment, sizes)
-                _repeat(routine, self)
-            else:
-                _end_segment(routine, self, index, segment, following, sizes)
-        _end_row(routine, self)
-        _end_channel(routine, self)
+        if self.whole:
+            for row in range(self.output[0]):
+                _whole_row(routine, self, row)
+        else:
+            routine.label("row")
+            _start_row(routine, self)
+            _row(routine, self, sizes)
+            _end_row(routine, self)
+        _end_channel(routine)
         routine.directive(".balign 4")
         routine.label("entries")
         for form in range(EXACT_FORM + 1):
             for size in sizes:
                 routine.directive(f".word hilnas_depthwise_finish_{form}_{size} + 1")
         return routine.text(
-            f"Depthwise {self.height}x{self.width}, stride {self.stride}, rows of {self.input_width} to rows of {self.output_width}; "
+            f"Depthwise {self.filter[0]}x{self.filter[1]}, stride {self.stride}, rows of {self.input[1]} to rows of {self.output[1]}; "
             "struct hilnas_depthwise_group in r0."
         )
 
@@ -146,8 +164,8 @@ class Depthwise:
 def _enter(routine: Routine) -> None:
     routine("push", "{r4-r11, lr}")
     routine("sub", "sp", "sp", f"#{_FRAME}")
-    routine("ldm", "r0", "{r1-r8}")
-    routine("stm", "sp", "{r1-r8}")
+    routine("ldm", "r0", "{r1-r7}")
+    routine("stm", "sp", "{r1-r7}")
     routine("mov", "r9", "#0")
     routine("sub", "r10", "r9", "r7")
     routine("sub", "r11", "r10", "r7, lsl #1")
@@ -155,42 +173,41 @@ def _enter(routine: Routine) -> None:
 
 
 def _start_channel(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) -> None:
-    routine("ldr", "r0", f"[sp, #{_STREAM}]")
-    routine("ldm", "r0!", "{r1-r5}")
-    routine("str", "r0", f"[sp, #{_WEIGHTS}]")
-    routine("add", "r0", "r0", f"#{kernel.channel_bytes - HEADER_BYTES}")
-    routine("str", "r0", f"[sp, #{_STREAM}]")
-    routine("vmov", "s4", "r1")
-    routine("strd", "r3", "r4", f"[sp, #{_MULTIPLIER}]")
-    routine("str", "r5", f"[sp, #{_SHIFT}]")
-    routine("adr", "r6", routine.target("entries"))
-    for _ in sizes:
-        routine("add", "r6", "r6", "r2, lsl #2")
+    """Weights in s2, the start of the sums in s4; where the code covers the image, pixels in s1."""
+    routine("ldm", "sp", "{r0-r3}")  # planes, output, channels, stream
+    routine("ldm", "r3!", "{r5-r9}")  # start, form, multiplier, addend, shift
+    routine("vmov", "s2", "r3")
+    routine("add", "r3", "r3", f"#{kernel.channel_bytes - HEADER_BYTES}")
+    routine("str", "r3", f"[sp, #{_STREAM}]")
+    routine("vmov", "s4", "r5")
+    routine("strd", "r7", "r8", f"[sp, #{_MULTIPLIER}]")
+    routine("str", "r1", f"[sp, #{_OUTPUT_NOW}]")
+    routine("str", "r9", f"[sp, #{_SHIFT}]")
+    routine("adr", "r4", routine.target("entries"))
+    for _ in sizes[1:]:
+        routine("add", "r4", "r4", "r6, lsl #2")
     for index in range(len(sizes)):
-        routine("ldr", "r7", f"[r6, #{4 * index}]")
+        routine("ldr", "r7", "[r4, r6, lsl #2]")
         routine("str", "r7", f"[sp, #{_ENTRIES + 4 * index}]")
-    routine("ldr", "r8", f"[sp, #{_OUTPUT}]")
-    routine("ldr", "r9", f"[sp, #{_PIXEL}]")
-    routine("mov", "r10", f"#{kernel.segments[0].outputs - 1}")
-    routine("mla", "r8", "r9", "r10", "r8")
-    routine("str", "r8", f"[sp, #{_OUTPUT_NOW}]")
-    routine("ldr", "r0", f"[sp, #{_PLANES}]")
-    routine("ldr", "r1", f"[sp, #{_ROWS}]")
-    routine("ldr", "r2", f"[sp, #{_ROW_TABLE}]")
+        if index + 1 < len(sizes):
+            routine("add", "r4", "r4", "#4")
+    if kernel.whole:
+        routine("vmov", "s1", "r0")
+        return
+    routine("ldrd", "r1", "r2", f"[sp, #{_ROWS}]")
     routine("str", "r0", f"[sp, #{_ROW_NOW}]")
-    routine("str", "r1", f"[sp, #{_ROWS_LEFT}]")
-    routine("str", "r2", f"[sp, #{_TABLE_NOW}]")
+    routine("strd", "r1", "r2", f"[sp, #{_ROWS_LEFT}]")
 
 
 def _start_row(routine: Routine, kernel: Depthwise) -> None:
-    """Pixels in r12 and s1, weights in lr and s2; where filter rows are a loop, the end of their weights in s0."""
+    """Pixels in r12 and s1, weights in lr and, where filter rows are a loop, in s3; the end of the weights in s0."""
     if kernel.unrolled:
         routine("ldr", "r12", f"[sp, #{_ROW_NOW}]")
-        routine("ldr", "lr", f"[sp, #{_WEIGHTS}]")
+        routine("vmov", "lr", "s2")
     else:
         routine("ldr", "r0", f"[sp, #{_TABLE_NOW}]")
         routine("ldr", "r4", f"[sp, #{_PLANES}]")
-        routine("ldr", "r5", f"[sp, #{_WEIGHTS}]")
+        routine("vmov", "r5", "s2")
         routine("ldm", "r0!", "{r1-r3}")
         routine("str", "r0", f"[sp, #{_TABLE_NOW}]")
         routine("add", "r12", "r4", "r1")
@@ -200,49 +217,73 @@ def _start_row(routine: Routine, kernel: Depthwise) -> None:
     repeating, repeats, _ = kernel.pattern
     if len(kernel.segments) > 1 or repeats > 1:
         routine("vmov", "s1", "r12")
-        routine("vmov", "s2", "lr")
+        if not kernel.unrolled:
+            routine("vmov", "s3", "lr")
     if repeats > 1:
         routine("add", "r0", "r12", f"#{_advance(kernel) * repeats}")
-        routine("vmov", "s3", "r0")
+        routine("vmov", "s6", "r0")
 
 
 def _advance(kernel: Depthwise) -> int:
-    return 2 * sum(kernel.pattern[0]) * kernel.stride
+    return WORD_STEP * sum(kernel.pattern[0]) * kernel.stride // 2
 
 
-def _end_segment(
-    routine: Routine, kernel: Depthwise, index: int, segment: RowOfOutputs, following: RowOfOutputs, sizes: tuple[int, ...]
-) -> None:
-    """A segment: its sums, then their requantisation."""
-    restore = [Instruction("vmov", ("r12", "s1")), Instruction("vmov", ("lr", "s2"))] if index or kernel.pattern[1] > 1 else []
-    finish = [
-        Instruction("add", ("r12", "sp", f"#{_MULTIPLIER}")),
-        Instruction("ldm", ("r12", "{r8-r12}")),
-        *_next_output(following.outputs),
-        Instruction("str", ("lr", f"[sp, #{_OUTPUT_NOW}]")),
-        Instruction("ldr", ("lr", f"[sp, #{_ENTRIES + 4 * sizes.index(segment.outputs)}]")),
-    ]
-    if kernel.unrolled:
-        routine.extend(schedule([*restore, *_all_rows(kernel, segment), *finish]))
-    else:
-        _row_loop(routine, kernel, index, segment, restore)
-        routine.extend(schedule(finish))
+def _row(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) -> None:
+    repeating, repeats, _ = kernel.pattern
+    if repeats > 1:
+        routine.label("repeat")
+    for index, segment in enumerate(kernel.segments):
+        loops = repeats > 1 and index == len(repeating) - 1
+        following = kernel.segments[0 if loops else (index + 1) % len(kernel.segments)]
+        finish = _finish(following.outputs, sizes.index(segment.outputs))
+        weights = "s2" if kernel.unrolled else "s3"
+        restore = [Instruction("vmov", ("r12", "s1")), Instruction("vmov", ("lr", weights))] if index or repeats > 1 else []
+        if kernel.unrolled:
+            rows = {row: _first_word(kernel, index) + row * kernel.pitch for row in range(kernel.filter[0])}
+            routine.extend(schedule([*restore, *_with_start(_filter_rows(kernel, segment, rows), segment.outputs), *finish]))
+        else:
+            _row_loop(routine, kernel, index, restore)
+            routine.extend(schedule(finish))
+        routine("blx", "lr")
+        if loops:
+            _repeat(routine, kernel)
+
+
+def _whole_row(routine: Routine, kernel: Depthwise, row: int) -> None:
+    segment = kernel.segments[0]
+    top = row * kernel.stride - kernel.padding[0]
+    rows = {y: (top + y) * kernel.pitch for y in range(kernel.filter[0]) if 0 <= top + y < kernel.input[0]}
+    start = [Instruction("vmov", ("r12", "s1")), Instruction("vmov", ("lr", "s2"))]
+    products = _with_start(_filter_rows(kernel, segment, rows), segment.outputs)
+    routine.extend(schedule([*start, *products, *_finish(segment.outputs, 0)]))
     routine("blx", "lr")
 
 
-def _offset_of_first_word(kernel: Depthwise, segment: RowOfOutputs) -> int:
-    """Within the rest of a row, segments lie behind all repeats, and so does s1 already."""
-    shift = segment.first * kernel.stride // 2 if segment.first >= sum(kernel.pattern[0]) * kernel.pattern[1] and kernel.padded else 0
-    return 4 * (kernel.words_before - shift) + (0 if not shift else 0)
+def _finish(following: int, size_index: int) -> list[Instruction]:
+    """Loads what the common end of a segment takes, notes where the last of the `following` outputs goes."""
+    return [
+        Instruction("add", ("r12", "sp", f"#{_MULTIPLIER}")),
+        Instruction("ldm", ("r12", "{r8-r12}")),
+        *_next_output(following),
+        Instruction("str", ("lr", f"[sp, #{_OUTPUT_NOW}]")),
+        Instruction("ldr", ("lr", f"[sp, #{_ENTRIES + 4 * size_index}]")),
+    ]
 
 
-def _all_rows(kernel: Depthwise, segment: RowOfOutputs) -> list[Instruction]:
+def _first_word(kernel: Depthwise, index: int) -> int:
+    """Offset of the word of pixels 0 and 1, from where the pixels' register points during a segment."""
+    repeating, repeats, _ = kernel.pattern
+    passed = _advance(kernel) * repeats if index >= len(repeating) else 0
+    return WORD_STEP * kernel.words_before - passed
+
+
+def _filter_rows(kernel: Depthwise, segment: RowOfOutputs, rows: dict[int, int]) -> list[Instruction]:
+    """The products of some filter rows; `rows` has the offset of each one's first word of pixels."""
     code: list[Instruction] = []
     registers = tuple(f"r{number}" for number in range(segment.outputs, 12))
-    for row in range(kernel.height):
-        addresses = Addresses("r12", "lr", _offset_of_first_word(kernel, segment) + row * kernel.pitch, row * kernel.row_bytes)
-        code += block(segment, kernel.words, registers, addresses).instructions
-    return _with_start(code, segment.outputs)
+    for row, offset in rows.items():
+        code += block(segment, kernel.words, registers, Addresses("r12", "lr", offset, row * kernel.row_bytes, WORD_STEP)).instructions
+    return code
 
 
 def _with_start(code: list[Instruction], outputs: int) -> list[Instruction]:
@@ -264,10 +305,11 @@ def _with_start(code: list[Instruction], outputs: int) -> list[Instruction]:
     return [*result, *(Instruction("mov", (name, holder)) for name in sums if name not in seen and name != holder)]
 
 
-def _row_loop(routine: Routine, kernel: Depthwise, index: int, segment: RowOfOutputs, restore: list[Instruction]) -> None:
+def _row_loop(routine: Routine, kernel: Depthwise, index: int, restore: list[Instruction]) -> None:
+    segment = kernel.segments[index]
     sums = [f"r{number}" for number in range(segment.outputs)]
     pool = tuple(f"r{number}" for number in range(segment.outputs, 12))
-    addresses = Addresses("r12", "lr", _offset_of_first_word(kernel, segment), 0)
+    addresses = Addresses("r12", "lr", _first_word(kernel, index), 0, WORD_STEP)
     roomy, tight = (block(segment, kernel.words, registers, addresses) for registers in (pool, pool[:-1]))
     keeps_end = tight.cost <= roomy.cost
     body = list((tight if keeps_end else roomy).instructions)
@@ -307,11 +349,18 @@ def _next_output(outputs: int) -> list[Instruction]:
 def _repeat(routine: Routine, kernel: Depthwise) -> None:
     advance = _advance(kernel)
     routine("vmov", "r0", "s1")
-    routine("vmov", "r1", "s3")
+    routine("vmov", "r1", "s6")
     routine("add", "r0", "r0", f"#{advance}")
     routine("vmov", "s1", "r0")
     routine("cmp", "r0", "r1")
     routine("bne", routine.target("repeat"))
+    if kernel.pattern[2]:
+        # The place of the last output of another repetition becomes that of the last output of the rest.
+        routine("ldr", "r0", f"[sp, #{_OUTPUT_NOW}]")
+        routine("ldr", "r1", f"[sp, #{_PIXEL}]")
+        routine("mov", "r2", f"#{kernel.pattern[2][0] - kernel.pattern[0][0]}")
+        routine("mla", "r0", "r1", "r2", "r0")
+        routine("str", "r0", f"[sp, #{_OUTPUT_NOW}]")
 
 
 def _end_row(routine: Routine, kernel: Depthwise) -> None:
@@ -325,17 +374,12 @@ def _end_row(routine: Routine, kernel: Depthwise) -> None:
     routine("bne", routine.target("row"))
 
 
-def _end_channel(routine: Routine, kernel: Depthwise) -> None:
-    routine("ldr", "r0", f"[sp, #{_PLANES}]")
-    routine("ldr", "r1", f"[sp, #{_PLANE}]")
-    routine("ldr", "r2", f"[sp, #{_OUTPUT}]")
-    routine("ldr", "r3", f"[sp, #{_CHANNELS}]")
-    routine("add", "r0", "r0", "r1")
-    routine("add", "r2", "r2", "#1")
-    routine("str", "r0", f"[sp, #{_PLANES}]")
-    routine("str", "r2", f"[sp, #{_OUTPUT}]")
-    routine("subs", "r3", "r3", "#1")
-    routine("str", "r3", f"[sp, #{_CHANNELS}]")
+def _end_channel(routine: Routine) -> None:
+    routine("ldm", "sp", "{r0-r2}")
+    routine("add", "r0", "r0", "#4")
+    routine("add", "r1", "r1", "#1")
+    routine("subs", "r2", "r2", "#1")
+    routine("stm", "sp", "{r0-r2}")
     routine("bne", routine.target("channel"))
     routine("add", "sp", "sp", f"#{_FRAME}")
     routine("pop", "{r4-r11, pc}")
@@ -346,10 +390,14 @@ def finish_text() -> str:
     three pixels r11 and r12. One entry for each form and number of outputs; they fall into each other."""
     routine = Routine("hilnas_depthwise_finish")
     for form, shift in enumerate(FIT_SHIFTS):
-        _finish_form(routine, form, lambda value, shift=shift: [  # type: ignore[misc]
-            Instruction("smmlar", (value, value, "r8", "r9")),
-            Instruction("ssat", (value, "#8", value, f"asr #{shift}")),
-        ])
+        _finish_form(
+            routine,
+            form,
+            lambda value, shift=shift: [  # type: ignore[misc]
+                Instruction("smmlar", (value, value, "r8", "r9")),
+                Instruction("ssat", (value, "#8", value, f"asr #{shift}")),
+            ],
+        )
     for outputs in range(1, MOST_OUTPUTS + 1):
         _entry(routine, EXACT_FORM, outputs)
         routine("vmov", "s5", "lr")

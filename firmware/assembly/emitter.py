@@ -99,7 +99,9 @@ class Instruction:
         """Registers that it needs; `flags` is one."""
         if self.mnemonic in ("ldm", "stm"):
             return self.addresses | (_listed(self.operands[1]) if self.is_store else frozenset())
-        first = 0 if self.is_store or self.mnemonic in _COMPARISONS or self.mnemonic in _READ_AND_WRITE else 2 if self.mnemonic == "ldrd" else 1
+        first = (
+            0 if self.is_store or self.mnemonic in _COMPARISONS or self.mnemonic in _READ_AND_WRITE else 2 if self.mnemonic == "ldrd" else 1
+        )
         found = {name for operand in self.operands[first:] for name in _REGISTER.findall(operand)}
         if self.mnemonic in ("bne", "beq", "bhi", "blo", "bge", "blt"):
             found.add("flags")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from hilnas.firmware.assembly.convolve import EXACT_FORM
-from hilnas.firmware.assembly.requantise import FIT_SHIFTS, LARGEST_SHIFT, Channel, Fit, fit, reference
 from numpy.typing import NDArray
+
+from hilnas.firmware.assembly.convolve import EXACT_FORM
+from hilnas.firmware.assembly.depthwise import Depthwise
+from hilnas.firmware.assembly.requantise import FIT_SHIFTS, LARGEST_SHIFT, Channel, Fit, fit, reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +118,27 @@ def column_order(height: int, width: int, channels: int) -> NDArray[np.int64]:
     return np.array(order)
 
 
-def iterate_words(stream: bytes) -> Iterator[int]:
-    """The words of a stream."""
-    return (int.from_bytes(stream[at : at + 4], "little") for at in range(0, len(stream), 4))
+def pack_depthwise(filters: Filters, kernel: Depthwise) -> bytes:
+    """The stream of `kernel`: for each channel its header and its filter, row by row, as `taps` wants the words."""
+    words = list(kernel.words) + [kernel.filter[1]] * (len(kernel.words) % 2)
+    stream = bytearray()
+    for index in range(len(filters.weights)):
+        channel = filters.channel(index)
+        form, numbers = _single_fit(channel)
+        offset, multiplier, addend, shift = numbers
+        for value in (int(filters.bias[index]) + offset, form, multiplier, addend, shift):
+            stream += (value & 0xFFFFFFFF).to_bytes(4, "little")
+        rows = filters.weights[index].reshape(kernel.filter[0], kernel.filter[1])
+        taps = np.concatenate([rows, np.zeros((kernel.filter[0], 2), np.int8)], axis=1)
+        for row in taps:
+            for a, b in zip(words[0::2], words[1::2], strict=True):
+                stream += np.array([row[a], row[b], row[a + 1], row[b + 1] if b < kernel.filter[1] else 0], np.int8).tobytes()
+    return bytes(stream)
+
+
+def _single_fit(channel: Channel) -> tuple[int, tuple[int, int, int, int]]:
+    for form, shift in enumerate(FIT_SHIFTS):
+        found = fit(channel, shift, 0)
+        if found is not None:
+            return form, (found.offset, found.multiplier, found.addend, 0)
+    return EXACT_FORM, (0, *exact_numbers(channel))

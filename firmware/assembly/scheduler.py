@@ -81,11 +81,11 @@ def _can_join(block: list[Instruction], issued: list[int], index: int) -> bool:
     older, younger = block[issued[0]], block[index]
     if older.issues_alone or younger.issues_alone:
         return False
-    if older.is_multiply and younger.is_multiply or older.is_store and younger.is_store:
+    if (older.is_multiply and younger.is_multiply) or (older.is_store and younger.is_store):
         return False
-    if older.is_multiply and younger.is_store or older.is_store and younger.is_multiply:
+    if (older.is_multiply and younger.is_store) or (older.is_store and younger.is_multiply):
         return False
-    if younger.is_dsp or older.has_shifted_operand and younger.has_shifted_operand:
+    if younger.is_dsp or (older.has_shifted_operand and younger.has_shifted_operand):
         return False
     if older.is_load and younger.is_load and older.memory is not None and younger.memory is not None:
         return not older.writes & younger.addresses

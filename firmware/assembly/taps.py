@@ -96,17 +96,21 @@ def block(row: RowOfOutputs, words: tuple[int, ...], registers: tuple[str, ...],
         sorted(found, key=lambda product: (words.index(product.word) // 2, -product.data, product.output)),
         sorted(found, key=lambda product: (product.output, product.data)),
     )
-    return min((Block(tuple(_allocate(order, row.outputs, words, registers, addresses))) for order in orders), key=lambda candidate: candidate.cost)
+    return min(
+        (Block(tuple(_allocate(order, row.outputs, words, registers, addresses))) for order in orders), key=lambda candidate: candidate.cost
+    )
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a filter row's words are: the base registers of pixels and weights, and the offsets of their first words in bytes."""
+    """Where a filter row's words are: the base registers of pixels and weights, the offsets of their first words, and from one word of
+    pixels to the next, in bytes."""
 
     data: str
     weights: str
     data_offset: int
     weight_offset: int
+    data_step: int = 4
 
 
 def _allocate(
@@ -130,7 +134,7 @@ def _allocate(
         kind, index = value
         register = place(value, position, keep)
         if kind == "data":
-            code.append(Instruction("ldr", (register, f"[{addresses.data}, #{addresses.data_offset + 4 * index}]")))
+            code.append(Instruction("ldr", (register, f"[{addresses.data}, #{addresses.data_offset + addresses.data_step * index}]")))
             return
         at = words.index(index)
         code.append(Instruction("ldr", (register, f"[{addresses.weights}, #{addresses.weight_offset + 4 * (at // 2)}]")))
