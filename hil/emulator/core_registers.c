@@ -1,0 +1,115 @@
+/* The core's own registers: system control space (with SysTick, MPU and caches) and the cycle counter. From the ARMv7-M
+ * Architecture Reference Manual (DDI 0403) and the Cortex-M7 TRM (DDI 0489). */
+#include "peripherals.h"
+
+enum {
+    SYST_CSR = 0x010,
+    SYST_RVR = 0x014,
+    SYST_CVR = 0x018,
+    CPUID = 0xD00,
+    AIRCR = 0xD0C,
+    CCR = 0xD14,
+    CLIDR = 0xD78,
+    CCSIDR = 0xD80,
+    CSSELR = 0xD84,
+    MPU_TYPE = 0xD90,
+    DEMCR = 0xDFC,
+};
+
+/* Sets less one, ways less one, and lines of 32 bytes; write-through, write-back, read and write allocate supported. */
+static uint32_t cache_size(uint32_t bytes, uint32_t ways) {
+    return 0xFu << 28 | (bytes / 32 / ways - 1) << 13 | (ways - 1) << 3 | 1u;
+}
+
+/* SysTick counts the core's cycles down from its reload value, for firmware that polls it. */
+static uint32_t systick_wraps(const peripherals *all, const peripheral *self, uint32_t *value) {
+    uint64_t elapsed = all->cycles(all->machine) - all->systick_zero;
+    uint64_t period = (uint64_t)(self->words[SYST_RVR / 4] & 0xFFFFFF) + 1;
+    bool counts = (self->words[SYST_CSR / 4] & 1u) && period > 1 && elapsed > 0;
+    *value = counts ? (uint32_t)(period - 1 - (elapsed - 1) % period) : 0;
+    return counts ? (uint32_t)((elapsed - 1) / period) : 0;
+}
+
+static uint32_t scs_read(peripherals *all, peripheral *self, uint32_t offset) {
+    uint32_t value;
+    switch (offset) {
+    case SYST_CSR: {
+        uint32_t wraps = systick_wraps(all, self, &value);
+        uint32_t flag = (uint32_t)(wraps != all->systick_wraps_seen) << 16;
+        all->systick_wraps_seen = wraps;
+        return (self->words[offset / 4] & 7u) | flag;
+    }
+    case SYST_CVR:
+        systick_wraps(all, self, &value);
+        return value;
+    case CCSIDR:
+        return self->words[CSSELR / 4] & 1u ? cache_size(all->part->instruction_cache_bytes, 2)
+                                            : cache_size(all->part->data_cache_bytes, 4);
+    default:
+        return self->words[offset / 4];
+    }
+}
+
+static void scs_write(peripherals *all, peripheral *self, uint32_t offset, uint32_t value) {
+    switch (offset) {
+    case CPUID:
+    case CLIDR:
+    case CCSIDR:
+    case MPU_TYPE:
+        return;
+    case AIRCR:
+        all->reset_requested = value >> 16 == 0x05FA && (value & 1u << 2);
+        return;
+    case SYST_CSR:
+    case SYST_CVR:
+        all->systick_zero = all->cycles(all->machine);
+        all->systick_wraps_seen = 0;
+        self->words[offset / 4] = offset == SYST_CVR ? 0 : value;
+        return;
+    default:
+        self->words[offset / 4] = value;
+    }
+}
+
+static void scs_reset(peripheral *self) {
+    self->words[CPUID / 4] = 0x411FC271; /* Cortex-M7 r1p1 */
+    self->words[CCR / 4] = 0x00040200;
+    self->words[CLIDR / 4] = 0x09000003;
+    self->words[MPU_TYPE / 4] = 16u << 8;
+}
+
+const peripheral_model core_scs = {"SCS", scs_read, scs_write, scs_reset};
+
+enum { DWT_CTRL = 0x000, DWT_CYCCNT = 0x004, DWT_LAR = 0xFB0, DWT_LSR = 0xFB4 };
+
+/* The counter runs while tracing is enabled in DEMCR and the counter in DWT_CTRL; its registers are locked until the
+ * key. */
+static bool is_counting(const peripherals *all, const peripheral *self) {
+    return (self->words[DWT_CTRL / 4] & 1u) && (all->scs->words[DEMCR / 4] >> 24 & 1u);
+}
+
+static uint32_t dwt_read(peripherals *all, peripheral *self, uint32_t offset) {
+    if (offset == DWT_CYCCNT && is_counting(all, self)) {
+        return (uint32_t)(all->cycles(all->machine) - all->cycle_counter_zero);
+    }
+    return self->words[offset / 4];
+}
+
+static void dwt_write(peripherals *all, peripheral *self, uint32_t offset, uint32_t value) {
+    bool is_unlocked = !(self->words[DWT_LSR / 4] & 2u);
+    if (offset == DWT_LAR) {
+        self->words[DWT_LSR / 4] = value == 0xC5ACCE55 ? 1 : 3;
+    } else if (is_unlocked && offset != DWT_LSR) {
+        uint32_t count = dwt_read(all, self, DWT_CYCCNT);
+        self->words[offset / 4] = offset == DWT_CTRL ? (value & 0x0FFFFFFF) | 0x40000000 : value;
+        self->words[DWT_CYCCNT / 4] = offset == DWT_CYCCNT ? value : count;
+        all->cycle_counter_zero = all->cycles(all->machine) - self->words[DWT_CYCCNT / 4];
+    }
+}
+
+static void dwt_reset(peripheral *self) {
+    self->words[DWT_CTRL / 4] = 0x40000000;
+    self->words[DWT_LSR / 4] = 3;
+}
+
+const peripheral_model core_dwt = {"DWT", dwt_read, dwt_write, dwt_reset};

@@ -1,0 +1,77 @@
+/* Which part has which peripherals where, and which bit of RCC clocks them. */
+#include "peripherals.h"
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+#define CORE {&core_scs, 0xE000E000, 0x1000, 0, 0}, {&core_dwt, 0xE0001000, 0x1000, 0, 0}
+
+/* STM32H743, STM32H747 and STM32H7A3 have these at the same places. */
+#define H7_ENABLES_AHB4 0xE0
+#define H7_ENABLES_APB1L 0xE8
+#define H7_ENABLES_APB2 0xF0
+#define H7_ENABLES_APB4 0xF4
+#define H7_GPIO(port) {&plain_registers, 0x58020000 + 0x400 * (port), 0x400, H7_ENABLES_AHB4, (port)}
+static const peripheral_place stm32h7[] = {
+    CORE,
+    {&stm32h7_rcc, 0x58024400, 0x400, 0, 0},
+    {&stm32h7_pwr, 0x58024800, 0x30, 0, 0},
+    {&stm32h7_flash, 0x52002000, 0x400, 0, 0},
+    {&plain_registers, 0x58000400, 0x400, H7_ENABLES_APB4, 1}, /* SYSCFG */
+    {&stm32_usart, 0x40011000, 0x400, H7_ENABLES_APB2, 4},     /* USART1 */
+    {&stm32_usart, 0x40004800, 0x400, H7_ENABLES_APB1L, 18},   /* USART3 */
+    H7_GPIO(0),
+    H7_GPIO(1),
+    H7_GPIO(2),
+    H7_GPIO(3),
+    H7_GPIO(4),
+    H7_GPIO(5),
+    H7_GPIO(6),
+    H7_GPIO(7),
+    H7_GPIO(8),
+    H7_GPIO(9),
+    H7_GPIO(10),
+};
+
+#define F7_ENABLES_AHB1 0x30
+#define F7_ENABLES_APB1 0x40
+#define F7_ENABLES_APB2 0x44
+#define F7_GPIO(port) {&plain_registers, 0x40020000 + 0x400 * (port), 0x400, F7_ENABLES_AHB1, (port)}
+static const peripheral_place stm32f7[] = {
+    CORE,
+    {&stm32f7_rcc, 0x40023800, 0x400, 0, 0},
+    {&stm32f7_pwr, 0x40007000, 0x400, F7_ENABLES_APB1, 28},
+    {&plain_registers, 0x40023C00, 0x400, 0, 0},           /* FLASH */
+    {&stm32_usart, 0x40011000, 0x400, F7_ENABLES_APB2, 4}, /* USART1 */
+    F7_GPIO(0),
+    F7_GPIO(1),
+    F7_GPIO(2),
+    F7_GPIO(3),
+    F7_GPIO(4),
+    F7_GPIO(5),
+    F7_GPIO(6),
+    F7_GPIO(7),
+    F7_GPIO(8),
+    F7_GPIO(9),
+    F7_GPIO(10),
+};
+
+static const peripheral_place mps2[] = {
+    CORE,
+    {&cmsdk_uart, 0x40004000, 0x1000, 0, 0},
+};
+
+static const part parts[] = {
+    {"stm32h743", stm32h7, COUNT(stm32h7), 16384, 16384, stm32h7_clock_hz},
+    {"stm32h7a3", stm32h7, COUNT(stm32h7), 16384, 16384, stm32h7_clock_hz},
+    {"stm32f746", stm32f7, COUNT(stm32f7), 4096, 4096, stm32f7_clock_hz},
+    {"mps2-an500", mps2, COUNT(mps2), 4096, 4096, NULL},
+};
+
+const part *part_find(const char *name) {
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        if (strcmp(parts[i].name, name) == 0) {
+            return &parts[i];
+        }
+    }
+    return NULL;
+}
