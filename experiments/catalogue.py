@@ -45,5 +45,5 @@ def find(name: str) -> Experiment:
     """
     if name not in EXPERIMENTS:
         raise InputError(f"there is no experiment {name!r}", f"There are: {', '.join(EXPERIMENTS)}.")
-    experiment: Experiment = importlib.import_module(f"hilnas.experiments.{name.replace('-', '_')}")  # type: ignore[assignment]
+    experiment: Experiment = importlib.import_module(f"hilnas.experiments.{name.replace('-', '_')}")
     return experiment

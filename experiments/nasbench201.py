@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +47,7 @@ def latency_limit(text: str, evaluator: TableEvaluator) -> float:
         number = float(text.removesuffix("%"))
     except ValueError:
         number = -1.0
-    if not 0 < number or (text.endswith("%") and number > 100):
+    if not number > 0 or (text.endswith("%") and number > 100):
         raise InputError(f"{text!r} is no latency limit", 'Give milliseconds ("17") or a percentile of all cells ("25%").')
     return float(np.percentile(evaluator.latency_s, number)) if text.endswith("%") else number * 1e-3
 
@@ -62,26 +60,12 @@ def run_search(search: Search, evaluator: TableEvaluator, samples: int, batch: i
     space = NasBench201Space()
     parts: list[NDArray[np.int64]] = []
     missing = samples
-    with _one_thread():
-        while missing > 0:
-            architectures = search.ask(min(batch, missing) * replicas)
-            if len(architectures) == 0:
-                parts.append(np.repeat(parts[-1][:, -1:], missing, axis=1))
-                break
-            search.tell(architectures, evaluator.predict(architectures))
-            parts.append(space.index(architectures).reshape(replicas, -1))
-            missing -= parts[-1].shape[1]
+    while missing > 0:
+        architectures = search.ask(min(batch, missing) * replicas)
+        if len(architectures) == 0:
+            parts.append(np.repeat(parts[-1][:, -1:], missing, axis=1))
+            break
+        search.tell(architectures, evaluator.predict(architectures))
+        parts.append(space.index(architectures).reshape(replicas, -1))
+        missing -= parts[-1].shape[1]
     return np.concatenate(parts, axis=1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The controllers' matrices are too small to share: on busy cores, torch's threads wait for each other most of the time."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

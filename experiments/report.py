@@ -33,7 +33,9 @@ class Table:
     def markdown(self) -> str:
         """The table as Markdown, under its title."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        return f"{self.title}\n\n" + "\n".join("| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines)
+        return f"{self.title}\n\n" + "\n".join(
+            "| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines
+        )
 
 
 @dataclass(frozen=True)

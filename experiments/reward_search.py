@@ -63,7 +63,8 @@ class Sampled:
         """The sample at the end of the first bin whose mean latency is under T, by seed; one bin past the end where none is."""
         under = self.binned(self.latency_s) <= self.limit_s
         first = np.where(under.any(axis=1), under.argmax(axis=1), BINS)
-        return (first + 1) * self.latency_s.shape[1] / BINS
+        last: FloatArray = (first + 1) * self.latency_s.shape[1] / BINS
+        return last
 
 
 def run(options: Options) -> Report:
@@ -90,7 +91,8 @@ def run(options: Options) -> Report:
         document={"seeds": options.seeds, "samples": options.samples, "rows": comparisons, "claim": _claim(comparisons)},
         tables=(_counts_table(pairs), _bins_table(pairs)),
         findings=(*(_finding(comparison) for comparison in comparisons), _claim(comparisons)),
-        figures={f"figure6_{pair[0].device}": _heat_map(pair) for pair in pairs} | {f"figure7_{pair[0].device}": _bins(pair) for pair in pairs},
+        figures={f"figure6_{pair[0].device}": _heat_map(pair) for pair in pairs}
+        | {f"figure7_{pair[0].device}": _bins(pair) for pair in pairs},
     )
 
 
@@ -130,7 +132,11 @@ def _finding(row: dict[str, Any]) -> str:
 def _claim(rows: list[dict[str, Any]]) -> str:
     """Whether each part of the claim holds on every device: the whole interval of the difference is above 0."""
     parts = []
-    for key, words in (("earlier", "latency under T earlier"), ("more_50_60", "more nets of 50-60 %"), ("more_60_70", "more nets of 60-70 %")):
+    for key, words in (
+        ("earlier", "latency under T earlier"),
+        ("more_50_60", "more nets of 50-60 %"),
+        ("more_60_70", "more nets of 60-70 %"),
+    ):
         holds = [row["device"] for row in rows if row[key]["low"] > 0]
         fails = [row["device"] for row in rows if row[key]["high"] < 0]
         verdict = "holds on every device" if len(holds) == len(rows) else f"holds on {', '.join(holds) or 'none'}"
@@ -152,7 +158,9 @@ def _counts_table(pairs: list[tuple[Sampled, Sampled]]) -> Table:
             )
         )
     columns = ("device", "T, ms", "reward", "under T, 50-60 %", "under T, 60-70 %", "latency under T at sample", "seeds that never are")
-    return Table("counts", "Nets under T, and when mean latency falls under T: mean [95 % interval] (study, other device)", columns, tuple(rows))
+    return Table(
+        "counts", "Nets under T, and when mean latency falls under T: mean [95 % interval] (study, other device)", columns, tuple(rows)
+    )
 
 
 def _bins_table(pairs: list[tuple[Sampled, Sampled]]) -> Table:
@@ -162,7 +170,9 @@ def _bins_table(pairs: list[tuple[Sampled, Sampled]]) -> Table:
         for index in range(BINS):
             last = (index + 1) * one.latency_s.shape[1] // BINS
             rows.append((one.device, one.reward, last, f"{accuracy[index]:.4f}", f"{latency_ms[index]:.3f}"))
-    return Table("bins", "Mean accuracy and latency in 20 bins of samples", ("device", "reward", "to sample", "accuracy", "latency, ms"), tuple(rows))
+    return Table(
+        "bins", "Mean accuracy and latency in 20 bins of samples", ("device", "reward", "to sample", "accuracy", "latency, ms"), tuple(rows)
+    )
 
 
 def _each(pairs: list[tuple[Sampled, Sampled]]) -> Iterator[Sampled]:

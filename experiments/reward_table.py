@@ -51,8 +51,8 @@ def run(options: Options) -> Report:
     if differing:
         # (84 %, 16 ms) and (83 %, 16 ms) share one factor; only the second one's printed product agrees with it.
         findings.append(
-            "The one that differs is a misprint: (84 %, 16 ms) is printed as .84352 and (83 %, 16 ms) as .833527, but both are the accuracy "
-            "times the same factor (16/17)^-0.07 = 1.00425; .84352 would need 1.00419, and then the other would be .833478."
+            "The one that differs is a misprint: (84 %, 16 ms) is printed as .84352 and (83 %, 16 ms) as .833527, but both are "
+            "the accuracy times the same factor (16/17)^-0.07 = 1.00425; .84352 would need 1.00419, and then the other would be .833478."
         )
     columns = ("pair", "net", "reward", "computed", "as the study prints it", "published", "equal")
     return Report(

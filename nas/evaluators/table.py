@@ -66,7 +66,9 @@ class TableEvaluator:
         """The table's metrics of a batch (N, 6), with deviation 0."""
         rows = NasBench201Space().index(architectures)
         exact = Estimate.exact
-        return Metrics(exact(self.accuracy[rows]), exact(self.latency_s[rows]), exact(self.parameters[rows]), exact(np.full(len(rows), np.nan)))
+        return Metrics(
+            exact(self.accuracy[rows]), exact(self.latency_s[rows]), exact(self.parameters[rows]), exact(np.full(len(rows), np.nan))
+        )
 
     def update(self, architectures: Architectures, metrics: Metrics) -> None:
         """Nothing: the table is the measurement."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,17 @@ from hilnas.nas.metrics import Budget, Metrics
 from hilnas.nas.objective import Objective, constrained_accuracy
 from hilnas.nas.searches.lstm_policy import LstmPolicy
 from hilnas.nas.space import Architectures, SearchSpace
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps torch on one thread: these matrices are too small to share, and on busy cores its threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,8 @@ class Controller:
         """`count` architectures drawn from the policy, repetitions included; the same number for each replica."""
         each = self._rows_each(count)
         uniforms = np.stack([rng.random((each, len(self.space.decisions))) for rng in self._rngs])
-        sampled = self.policy.sample(torch.as_tensor(uniforms, dtype=torch.float32))
+        with one_thread():
+            sampled = self.policy.sample(torch.as_tensor(uniforms, dtype=torch.float32))
         rows: Architectures = sampled.numpy().reshape(count, -1)
         return rows
 
@@ -79,9 +93,10 @@ class Controller:
         if not np.isfinite(rewards).all():
             raise InputError("a reward is not a finite number", "Check the metrics of the evaluator and the budget.")
         rows = architectures.reshape(self.replicas, each, -1)
-        for start in range(0, each, self.settings.batch):
-            part = slice(start, start + self.settings.batch)
-            self._step(rows[:, part], rewards[:, part])
+        with one_thread():
+            for start in range(0, each, self.settings.batch):
+                part = slice(start, start + self.settings.batch)
+                self._step(rows[:, part], rewards[:, part])
 
     def state(self) -> dict[str, Any]:
         """The policy's weights, Adam's moments, the baseline and the random generators."""

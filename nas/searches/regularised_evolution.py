@@ -38,7 +38,7 @@ class RegularisedEvolution:
         self._scores: FloatArray = np.zeros(0)
 
     def ask(self, count: int) -> Architectures:
-        """`count` architectures: random ones until the population is full, then children. Ask for one at a time to follow the source exactly."""
+        """`count` architectures: random ones until the population is full, then children. One at a time follows the source exactly."""
         if len(self._members) < self.population:
             return self.space.canonical(self.space.sample(count, self._rng))
         contenders = self._rng.integers(0, len(self._members), size=(count, self.sample))

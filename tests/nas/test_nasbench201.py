@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -46,10 +47,19 @@ def test_strings_are_read_back(cell: NDArray[np.int64]) -> None:
 
 def test_a_string_names_the_operations_of_its_edges() -> None:
     (cell,) = SPACE.parse(["|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|none~0|skip_connect~1|nor_conv_3x3~2|"])
-    assert [OPERATIONS[choice] for choice in cell] == ["avg_pool_3x3", "nor_conv_1x1", "skip_connect", "none", "skip_connect", "nor_conv_3x3"]
+    assert [OPERATIONS[choice] for choice in cell] == [
+        "avg_pool_3x3",
+        "nor_conv_1x1",
+        "skip_connect",
+        "none",
+        "skip_connect",
+        "nor_conv_3x3",
+    ]
 
 
-@pytest.mark.parametrize("string", ["", "|none~0|", "|none~0|+|none~0|none~1|+|none~0|none~1|conv~2|", "|none~0|+|none~1|none~0|+|none~0|none~1|none~2|"])
+@pytest.mark.parametrize(
+    "string", ["", "|none~0|", "|none~0|+|none~0|none~1|+|none~0|none~1|conv~2|", "|none~0|+|none~1|none~0|+|none~0|none~1|none~2|"]
+)
 def test_other_strings_are_refused(string: str) -> None:
     with pytest.raises(InputError, match=r"no cell of NAS-Bench-201"):
         SPACE.parse([string])
@@ -143,7 +153,6 @@ def published(strings: list[str]) -> dict[str, Any]:
 
 def test_a_published_file_is_read_without_running_its_code(tmp_path: Path) -> None:
     """A file laid out like NAS-Bench-201-v1_1: means over seeds after the last epoch, in per cent, parameters and milliseconds."""
-    torch = pytest.importorskip("torch")
     torch.save(published(SPACE.format(ALL)), tmp_path / "nb201.pth")
     table = load_published(tmp_path / "nb201.pth")
     assert set(table.columns["c100_val_acc"]) == {52.0}
@@ -163,7 +172,6 @@ class Malice:
 
 @pytest.mark.parametrize("suffix", ["pth", "pickle.pbz2"])
 def test_a_file_with_code_in_it_is_refused_and_the_conversion_named(tmp_path: Path, suffix: str) -> None:
-    torch = pytest.importorskip("torch")
     path, evidence = tmp_path / f"nb201.{suffix}", tmp_path / "evidence"
     if suffix == "pth":
         torch.save({"meta_archs": Malice(evidence)}, path)
@@ -176,7 +184,6 @@ def test_a_file_with_code_in_it_is_refused_and_the_conversion_named(tmp_path: Pa
 
 @pytest.mark.parametrize("document", [{"meta_archs": ["x"]}, {"meta_archs": ["x"], "arch2infos": {0: {"full": 3}}}, [1, 2]])
 def test_another_layout_is_refused(tmp_path: Path, document: object) -> None:
-    torch = pytest.importorskip("torch")
     torch.save(document, tmp_path / "nb201.pth")
     with pytest.raises(InputError, match="NAS-Bench-201"):
         load_published(tmp_path / "nb201.pth")

@@ -1,0 +1,211 @@
+"""How far searches on NAS-Bench-201 stay from the best net under a latency limit, on CIFAR-100, after 500 to 5,000 samples.
+
+A search sees validation accuracy and latency. Its answer after n samples is the net under T with the best validation accuracy among
+them; its regret is the test accuracy of the best net under T, minus that of the answer, in points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilnas.experiments.catalogue import option
+from hilnas.experiments.nasbench201 import DEVICES, TEST, VALIDATION, latency_limit, open_table, run_search
+from hilnas.experiments.report import Report, Table
+from hilnas.experiments.statistics import interval
+from hilnas.nas.evaluators.table import TableEvaluator
+from hilnas.nas.metrics import Budget, FloatArray
+from hilnas.nas.rewards import REWARDS, log_limit_for
+from hilnas.nas.search import Search
+from hilnas.nas.searches.controller import Controller, ControllerSettings
+from hilnas.nas.searches.ga import GeneticSearch
+from hilnas.nas.searches.ppo_controller import PpoController, PpoSettings
+from hilnas.nas.searches.random import RandomSearch
+from hilnas.nas.searches.regularised_evolution import RegularisedEvolution
+from hilnas.nas.spaces.nasbench201 import NasBench201Space
+from hilnas.progress import progress
+
+CHECKPOINTS = (500, 1000, 2500, 5000)
+PERCENTILES = (25, 50, 75)
+SIGNIFICANCE = 0.05
+SPACE = NasBench201Space()
+SETTINGS = ControllerSettings(batch=10)
+
+Sample = Callable[[TableEvaluator, Budget, int], NDArray[np.int64]]
+"""Evaluator, limit and number of seeds to the cells asked for, shape (seeds, samples)."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be varied."""
+
+    seeds: int = option(20, "Number of searches per method and setting.")
+    devices: str = option(DEVICES, "Devices, separated by commas.")
+    table: str | None = option(None, "Table of NAS-Bench-201: .csv, .csv.gz or a published .pth.")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One device and one limit."""
+
+    device: str
+    percentile: int
+    evaluator: TableEvaluator
+    limit_s: float
+    test: FloatArray
+
+    @property
+    def feasible(self) -> NDArray[np.bool_]:
+        """Which cells meet the limit, in the table's order."""
+        under: NDArray[np.bool_] = self.evaluator.latency_s <= self.limit_s
+        return under
+
+    def regrets(self, cells: NDArray[np.int64], samples: int) -> tuple[FloatArray, FloatArray]:
+        """Test and validation regret in points after `samples` of the cells asked for (seeds, S), by seed.
+
+        A search without a net under T yet has the whole accuracy of the best one as its regret.
+        """
+        feasible, validation = self.feasible, self.evaluator.accuracy
+        seen = cells[:, :samples]
+        answer = np.take_along_axis(seen, np.where(feasible, validation, -1.0)[seen].argmax(axis=1)[:, None], axis=1)[:, 0]
+        found = feasible[answer]
+        regrets = [values[feasible].max() - np.where(found, values[answer], 0.0) for values in (self.test, validation)]
+        return 100.0 * regrets[0], 100.0 * regrets[1]
+
+    def selection_regret(self) -> float:
+        """Test regret in points of the cell with the best validation accuracy under T: what a perfect search would answer."""
+        best = np.where(self.feasible, self.evaluator.accuracy, -1.0).argmax()
+        return float(100.0 * (self.test[self.feasible].max() - self.test[best]))
+
+
+def _replicated(reward: str, ppo: bool, evaluator: TableEvaluator, budget: Budget, seeds: int) -> NDArray[np.int64]:
+    """All seeds of a controller as one batch."""
+    limit_s = budget.latency_s or 0.0
+    objective = REWARDS[reward if reward == "mnasnet" else log_limit_for(limit_s)]
+    search: Controller
+    if ppo:
+        search = PpoController(SPACE, budget, 0, objective, PpoSettings(), replicas=seeds)
+    else:
+        search = Controller(SPACE, budget, 0, objective, SETTINGS, replicas=seeds)
+    return run_search(search, evaluator, CHECKPOINTS[-1], search.settings.batch, seeds)
+
+
+def _one_by_one(
+    create: Callable[[Budget, int], Search], batch: int, evaluator: TableEvaluator, budget: Budget, seeds: int
+) -> NDArray[np.int64]:
+    """One search per seed, `batch` architectures at a time."""
+    return np.concatenate([run_search(create(budget, seed), evaluator, CHECKPOINTS[-1], batch) for seed in range(seeds)])
+
+
+METHODS: dict[str, Sample] = {
+    "controller, mnasnet": partial(_replicated, "mnasnet", False),
+    "controller, log_limit": partial(_replicated, "log_limit", False),
+    "PPO, log_limit": partial(_replicated, "log_limit", True),
+    "GA": partial(_one_by_one, lambda budget, seed: GeneticSearch(SPACE, budget, seed), 100),
+    "regularised evolution": partial(_one_by_one, lambda budget, seed: RegularisedEvolution(SPACE, budget, seed), 10),
+    "random": partial(_one_by_one, lambda budget, seed: RandomSearch(SPACE, seed), 500),
+}
+"""The searches compared. Each sees one sample as one evaluation, also a cell that it asks for again."""
+CONTROLLERS = ("controller, mnasnet", "controller, log_limit")
+
+
+def run(options: Options) -> Report:
+    """Runs every method on every device and limit, and tests the controllers against random search.
+
+    Raises:
+        InputError: an unknown device, no table.
+    """
+    table = open_table(options.table)
+    settings = []
+    for device in options.devices.split(","):
+        evaluator = table.evaluator(VALIDATION, device)
+        settings += [
+            Setting(device, percent, evaluator, latency_limit(f"{percent}%", evaluator), table.columns[TEST] / 100.0)
+            for percent in PERCENTILES
+        ]
+    rows: list[dict[str, Any]] = []
+    with progress("searches", total=len(settings) * len(METHODS)) as advance:
+        for setting in settings:
+            cells = {}
+            for name, sample in METHODS.items():
+                cells[name] = sample(setting.evaluator, Budget(latency_s=setting.limit_s), options.seeds)
+                advance(1)
+            rows += [_row(setting, name, cells[name], cells["random"]) for name in METHODS]
+    return Report(
+        title=f"Regret on NAS-Bench-201, CIFAR-100, {options.seeds} seeds",
+        document={"seeds": options.seeds, "checkpoints": list(CHECKPOINTS), "rows": rows},
+        tables=(_table(rows),),
+        findings=_findings(rows),
+    )
+
+
+def _row(setting: Setting, method: str, cells: NDArray[np.int64], random: NDArray[np.int64]) -> dict[str, Any]:
+    test, validation = zip(*(setting.regrets(cells, samples) for samples in CHECKPOINTS), strict=True)
+    baseline = setting.regrets(random, CHECKPOINTS[-1])
+    return {
+        "device": setting.device,
+        "percentile": setting.percentile,
+        "limit_s": setting.limit_s,
+        "method": method,
+        "test_regret": [interval(values).as_dict() for values in test],
+        "validation_regret": [interval(values).as_dict() for values in validation],
+        "p_test": _p_value(test[-1], baseline[0]),
+        "p_validation": _p_value(validation[-1], baseline[1]),
+        "selection_regret": setting.selection_regret(),
+        "found_best": int((validation[-1] == 0.0).sum()),
+    }
+
+
+def _p_value(regrets: FloatArray, random: FloatArray) -> float:
+    """Of the one-sided Mann-Whitney test that these regrets are lower than random search's."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(regrets, random, alternative="less").pvalue)
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    def cell(regret: dict[str, float]) -> str:
+        return f"{regret['mean']:.2f} [{regret['low']:.2f}, {regret['high']:.2f}]"
+
+    lines = tuple(
+        (
+            *(row["device"], row["percentile"], f"{row['limit_s'] * 1e3:.2f}", row["method"], *map(cell, row["test_regret"])),
+            *(cell(row["validation_regret"][-1]), f"{row['p_test']:.1e}", f"{row['p_validation']:.1e}"),
+        )
+        for row in rows
+    )
+    columns = ("device", "percentile", "T, ms", "method", *(f"test, {count:,}" for count in CHECKPOINTS))
+    last = f"validation, {CHECKPOINTS[-1]:,}"
+    return Table("regret", "Regret in points: mean [95 % interval]", (*columns, last, "p test < random", "p validation < random"), lines)
+
+
+def _findings(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Where the controllers beat random search, and where they do not, with the reason."""
+    ours = [row for row in rows if row["method"] in CONTROLLERS]
+    lines = []
+    for judged, words in (("p_validation", "validation regret (what the search sees)"), ("p_test", "test regret")):
+        better = sum(row[judged] < SIGNIFICANCE for row in ours)
+        lines.append(
+            f"By {words} the controller beats random search at 5,000 samples (p < {SIGNIFICANCE}) in {better} of {len(ours)} settings."
+        )
+    random = {(row["device"], row["percentile"]): row for row in rows if row["method"] == "random"}
+    for row in ours:
+        if row["p_test"] >= SIGNIFICANCE:
+            lines.append(_exception(row, random[row["device"], row["percentile"]]))
+    return tuple(lines)
+
+
+def _exception(row: dict[str, Any], random: dict[str, Any]) -> str:
+    """Why a controller does not beat random search on test accuracy."""
+    last = {judged: (row[judged][-1]["mean"], random[judged][-1]["mean"]) for judged in ("test_regret", "validation_regret")}
+    return (
+        f"Not on {row['device']} at {row['percentile']} %, {row['method']}: test regret {last['test_regret'][0]:.2f}, random's "
+        f"{last['test_regret'][1]:.2f}; validation regret {last['validation_regret'][0]:.2f} and {last['validation_regret'][1]:.2f}. "
+        f"The net with the best validation accuracy, found by {row['found_best']} seeds, has itself a test regret of "
+        f"{row['selection_regret']:.2f}."
+    )
