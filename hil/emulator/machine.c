@@ -99,18 +99,17 @@ static block *decode(machine *self, uint32_t address, uint32_t size) {
 static void on_block(uc_engine *uc, uint64_t address64, uint32_t size, void *machine_pointer) {
     machine *self = machine_pointer;
     uint32_t address = (uint32_t)address64;
-    if (!self->is_resuming) {
-        if (self->instructions >= self->limit) {
-            stop_soon(self, STOP_LIMIT, 0, 0, false, 0);
-        } else if (peripherals_idle(&self->peripherals)) {
-            stop_soon(self, STOP_IDLE, 0, 0, false, 0);
-        } else if (self->stops_at_count > 0 && contains(self->stops_at, self->stops_at_count, address)) {
-            stop_soon(self, STOP_SYMBOL, address, 0, false, 0);
-        }
-        if (self->is_stopping) {
-            uc_emu_stop(uc);
-            return;
-        }
+    bool is_watched = self->stops_at_count > 0 && contains(self->stops_at, self->stops_at_count, address);
+    if (peripherals_idle(&self->peripherals)) {
+        stop_soon(self, STOP_IDLE, 0, 0, false, 0);
+    } else if (is_watched && !self->is_resuming) {
+        stop_soon(self, STOP_SYMBOL, address, 0, false, 0);
+    } else if (self->instructions >= self->limit && !self->is_resuming) {
+        stop_soon(self, STOP_LIMIT, 0, 0, false, 0);
+    }
+    if (self->is_stopping) {
+        uc_emu_stop(uc);
+        return;
     }
     self->is_resuming = false;
     if (address == self->return_address) {
