@@ -1,0 +1,24 @@
+/* The timing model as the machine wants it (../timing.h). */
+#include "timing.h"
+
+#include "model.h"
+
+static void *decode(void *model, uint32_t address, const uint8_t *code, uint32_t size) {
+    return model_decode(model, address, code, size);
+}
+
+static void enter(void *model, void *block) {
+    model_enter(model, block);
+}
+
+static void on_access(void *model, uint32_t address, uint32_t size, bool is_write) {
+    model_access(model, address, size, is_write);
+}
+
+static uint64_t cycles(void *model) {
+    return model_cycles(model);
+}
+
+void model_as_timing(struct model *model, bool with_accesses, timing_model *timing) {
+    *timing = (timing_model){model, decode, enter, with_accesses ? on_access : 0, cycles};
+}

@@ -1,0 +1,39 @@
+#include "branch.h"
+
+#include <stdlib.h>
+
+enum { WEAKLY_TAKEN = 2, STRONGLY_TAKEN = 3, FETCH_WORD = 8 };
+
+int branch_predictor_create(struct branch_predictor *predictor, uint32_t entries) {
+    if (entries == 0 || (entries & (entries - 1)))
+        return -1;
+    predictor->count = entries;
+    predictor->entries = calloc(entries, sizeof *predictor->entries);
+    return predictor->entries ? 0 : -1;
+}
+
+void branch_predictor_destroy(struct branch_predictor *predictor) {
+    free(predictor->entries);
+    predictor->entries = NULL;
+}
+
+enum prediction branch_predict(struct branch_predictor *predictor, enum branch_kind kind, uint32_t address,
+                               uint32_t target, bool taken) {
+    struct branch_entry *entry = &predictor->entries[address / FETCH_WORD & (predictor->count - 1)];
+    bool known = entry->valid && entry->address == address;
+    bool predicted_taken = known && entry->counter >= WEAKLY_TAKEN;
+    bool right = predicted_taken == taken && (!taken || entry->target == target);
+    if (taken && !known) {
+        *entry = (struct branch_entry){address, target, WEAKLY_TAKEN, true};
+    } else if (known) {
+        if (taken && entry->counter < STRONGLY_TAKEN)
+            entry->counter++;
+        if (!taken && entry->counter > 0)
+            entry->counter--;
+        if (taken)
+            entry->target = target;
+    }
+    if (right)
+        return PREDICTED;
+    return kind == BRANCH_DIRECT ? FOUND_BY_DECODER : MISPREDICTED;
+}

@@ -1,0 +1,160 @@
+/* A Thumb-2 instruction reduced to what its timing needs: registers by role, results by kind, pairing traits, memory,
+ * branch. */
+#ifndef HILNAS_TIMING_INSTRUCTION_H
+#define HILNAS_TIMING_INSTRUCTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What produced a register: the row of the latency table. */
+#define RESULT_KINDS(X)                                                                                                \
+    X(EARLY_ALU, early_alu)                                                                                            \
+    X(LATE_ALU, late_alu)                                                                                              \
+    X(ADDRESS_UPDATE, address_update)                                                                                  \
+    X(REVERSE, reverse)                                                                                                \
+    X(DSP, dsp)                                                                                                        \
+    X(SATURATE, saturate)                                                                                              \
+    X(MULTIPLY, multiply)                                                                                              \
+    X(LOAD_WORD, load_word)                                                                                            \
+    X(LOAD_NARROW, load_narrow)                                                                                        \
+    X(FLAGS, flags)                                                                                                    \
+    X(FPU_TO_CORE, fpu_to_core)                                                                                        \
+    X(CORE_TO_FPU, core_to_fpu)                                                                                        \
+    X(FP_LOAD, fp_load)                                                                                                \
+    X(FP_ARITHMETIC, fp_arithmetic)                                                                                    \
+    X(FP_FUSED, fp_fused)                                                                                              \
+    X(FP_CHAINED, fp_chained)                                                                                          \
+    X(FP_COMPARE, fp_compare)
+
+/* How a register is read: the column of the latency table. */
+#define OPERAND_ROLES(X)                                                                                               \
+    X(LATE, late)                                                                                                      \
+    X(EARLY, early)                                                                                                    \
+    X(PARTNER, partner)                                                                                                \
+    X(IN_EARLY_ALU, in_early_alu)                                                                                      \
+    X(ADDRESS, address)                                                                                                \
+    X(MULTIPLICAND, multiplicand)                                                                                      \
+    X(ACCUMULATOR, accumulator)                                                                                        \
+    X(STORE, store)                                                                                                    \
+    X(CONDITION, condition)                                                                                            \
+    X(TO_FPU, to_fpu)                                                                                                  \
+    X(FP_OPERAND, fp_operand)                                                                                          \
+    X(FP_ACCUMULATOR, fp_accumulator)                                                                                  \
+    X(FP_STORE, fp_store)                                                                                              \
+    X(FP_MOVE, fp_move)
+
+#define ENUMERATE_KIND(upper, lower) KIND_##upper,
+#define ENUMERATE_ROLE(upper, lower) ROLE_##upper,
+enum result_kind { RESULT_KINDS(ENUMERATE_KIND) KIND_COUNT };
+enum operand_role { OPERAND_ROLES(ENUMERATE_ROLE) ROLE_COUNT };
+
+/* Register numbers: r0..r15, flags, s0..s31 (a double is two of them), the FPSCR flags. */
+enum { REGISTER_SP = 13, REGISTER_LR = 14, REGISTER_PC = 15, REGISTER_FLAGS = 16, REGISTER_S0 = 17 };
+enum { REGISTER_FPSCR = REGISTER_S0 + 32, REGISTER_COUNT };
+
+enum trait {
+    TRAIT_SINGLE = 1 << 0,      /* issues alone */
+    TRAIT_OLDER_ONLY = 1 << 1,  /* cannot be the younger of a pair */
+    TRAIT_SHIFTED = 1 << 2,     /* shifted second operand or shifted constant */
+    TRAIT_EXTRACT = 1 << 3,     /* bit field, reverse, extend-and-add, pack: uses the early shifter */
+    TRAIT_PLAIN_SHIFT = 1 << 4, /* a shift or rotation by itself */
+    TRAIT_EARLY = 1 << 5,       /* add, subtract, move: may run in the early ALU of the older slot */
+    TRAIT_MULTIPLY = 1 << 6,
+    TRAIT_LOAD = 1 << 7,
+    TRAIT_STORE = 1 << 8,
+    TRAIT_BRANCH = 1 << 9,
+    TRAIT_FP_ARITHMETIC = 1 << 10,
+    TRAIT_FP_FUSED = 1 << 11,    /* multiply-accumulate of the FPU */
+    TRAIT_FP_TRANSFER = 1 << 12, /* VLDR, VSTR, VMOV of one single */
+    TRAIT_FP_HELD = 1 << 13,     /* waits until a multiply-accumulate has left the FPU's first stages */
+    TRAIT_CONDITIONAL = 1 << 14, /* inside an IT block */
+    TRAIT_FP_IMMEDIATE = 1 << 15,
+    TRAIT_DIVIDE = 1 << 16,
+    TRAIT_BARRIER = 1 << 17, /* flushes the pipeline */
+    TRAIT_UNKNOWN = 1 << 18,
+};
+
+enum branch_kind { BRANCH_NONE, BRANCH_CONDITIONAL, BRANCH_DIRECT, BRANCH_INDIRECT };
+
+struct registers {
+    uint64_t mask;
+    uint8_t how; /* an operand_role of what is read, a result_kind of what is written */
+};
+
+enum { READS_MAX = 6, WRITES_MAX = 4 };
+
+struct instruction {
+    uint32_t address;
+    uint32_t traits;
+    uint8_t size; /* bytes: 2 or 4 */
+    uint8_t issue_cycles;
+    uint8_t read_count, write_count;
+    uint8_t access_count; /* accesses to memory */
+    uint8_t access_bytes;
+    uint8_t branch;         /* enum branch_kind */
+    uint8_t it_remaining;   /* instructions of an IT block that follow it; set by IT */
+    uint32_t branch_target; /* of a direct branch */
+    struct registers reads[READS_MAX];
+    struct registers writes[WRITES_MAX];
+};
+
+/* The issue cycles of long instructions, which are data and not part of the decoder. */
+struct long_instructions {
+    uint8_t divide, table_branch, system, fp_divide, fp_square_root;
+    uint8_t double_add, double_multiply, double_fused, double_divide;
+};
+
+/* Decodes the instruction at `code` (at least `available` bytes, 2 or more) inside or outside of an IT block. */
+void instruction_decode(struct instruction *instruction, uint32_t address, const uint8_t *code, size_t available,
+                        bool in_it_block, const struct long_instructions *cycles);
+
+void instruction_decode_wide(struct instruction *instruction, uint32_t first, uint32_t second,
+                             const struct long_instructions *cycles);
+void instruction_decode_fp(struct instruction *instruction, uint32_t first, uint32_t second,
+                           const struct long_instructions *cycles);
+
+static inline uint64_t one(unsigned number) {
+    return UINT64_C(1) << number;
+}
+
+static inline void reads(struct instruction *instruction, enum operand_role role, uint64_t mask) {
+    mask &= ~one(REGISTER_PC);
+    if (mask && instruction->read_count < READS_MAX)
+        instruction->reads[instruction->read_count++] = (struct registers){mask, (uint8_t)role};
+}
+
+static inline void writes(struct instruction *instruction, enum result_kind kind, uint64_t mask) {
+    mask &= ~one(REGISTER_PC);
+    if (mask && instruction->write_count < WRITES_MAX)
+        instruction->writes[instruction->write_count++] = (struct registers){mask, (uint8_t)kind};
+}
+
+static inline void sets_flags(struct instruction *instruction) {
+    writes(instruction, KIND_FLAGS, one(REGISTER_FLAGS));
+}
+
+static inline void accesses(struct instruction *instruction, enum trait direction, unsigned count, unsigned bytes) {
+    instruction->traits |= (uint32_t)direction;
+    instruction->access_count = (uint8_t)count;
+    instruction->access_bytes = (uint8_t)bytes;
+}
+
+static inline void branches(struct instruction *instruction, enum branch_kind kind, uint32_t target) {
+    instruction->traits |= TRAIT_BRANCH;
+    instruction->branch = (uint8_t)kind;
+    instruction->branch_target = target;
+}
+
+/* A move of several registers: alone, two registers a cycle. */
+static inline void multiple(struct instruction *instruction, enum trait direction, unsigned count) {
+    accesses(instruction, direction, count, 4);
+    instruction->traits |= TRAIT_SINGLE;
+    instruction->issue_cycles = (uint8_t)(count > 1 ? (count + 1) / 2 : 1);
+}
+
+static inline enum result_kind load_kind(unsigned bytes) {
+    return bytes == 4 ? KIND_LOAD_WORD : KIND_LOAD_NARROW;
+}
+
+#endif

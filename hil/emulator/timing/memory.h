@@ -1,0 +1,105 @@
+/* The dynamic part of the model: what depends on addresses. Caches, fills, write-backs, store buffer, alignment, banks.
+ */
+#ifndef HILNAS_TIMING_MEMORY_H
+#define HILNAS_TIMING_MEMORY_H
+
+#include "cache.h"
+#include "parameters.h"
+#include "schedule.h"
+
+enum memory_path { PATH_TIGHTLY_COUPLED, PATH_BUS };
+
+struct memory {
+    uint32_t base, size;
+    uint8_t path;            /* enum memory_path */
+    int32_t fill;            /* core cycles from a miss to the word that missed */
+    int32_t sequential_fill; /* the same for the line behind the one filled last */
+    int32_t beat;            /* core cycles between two words of 8 bytes of a line */
+    int32_t occupancy;       /* core cycles for which a line keeps the memory busy */
+    uint64_t free;           /* cycle from which it takes the next request */
+    uint32_t last_line;      /* of the last fill of data */
+    uint8_t *code_lines;     /* one bit a 32 bytes of code that was decoded here; NULL: none */
+};
+
+/* Time: cycles of the static schedules, plus the stalls that were added to them. */
+struct clock {
+    uint64_t scheduled, stalled;
+    uint64_t *causes; /* CAUSE_COUNT sums of the block that is running */
+};
+
+static inline uint64_t now(const struct clock *clock) {
+    return clock->scheduled + clock->stalled;
+}
+
+static inline void stall(struct clock *clock, unsigned cause, int64_t cycles) {
+    if (cycles > 0) {
+        clock->stalled += (uint64_t)cycles;
+        clock->causes[cause] += (uint64_t)cycles;
+    }
+}
+
+/* One instruction's accesses, as scheduled. */
+struct access {
+    uint64_t registers; /* that a load writes */
+    uint16_t cycle;     /* of its issue, from the block's start */
+    int16_t deadline;   /* of the data, at the cost of a hit, before something waits; NO_USE: nothing in this block */
+    uint8_t kind;       /* enum result_kind of a load */
+    uint8_t bytes, words;
+    bool is_store, is_younger, is_paired_load, is_conditional;
+};
+
+enum { WAITING_MAX = 8, LINES_IN_FLIGHT_MAX = 8, STORE_BUFFER_MAX = 16 };
+
+/* A load whose data come later than those of a hit. */
+struct waiting {
+    uint64_t ready;    /* cycle in which the data are there */
+    uint64_t deadline; /* in scheduled cycles; UINT64_MAX: not known yet */
+    uint64_t registers;
+    uint8_t kind, cause;
+};
+
+struct line_in_flight {
+    uint64_t first, done; /* cycles in which the missing word and the whole line are there */
+    uint32_t line;
+    uint8_t first_beat;
+    int32_t beat;
+    uint8_t cause;
+};
+
+struct memory_system {
+    const struct parameters *parameters;
+    struct memory memories[MEMORIES_MAX];
+    unsigned memory_count, last_memory;
+    struct cache instructions, data;
+    struct waiting waiting[WAITING_MAX];
+    unsigned waiting_count;
+    struct line_in_flight in_flight[LINES_IN_FLIGHT_MAX];
+    uint64_t in_flight_done; /* when the last of them is done */
+    uint64_t released[STORE_BUFFER_MAX], bank_free[2], last_release;
+    uint32_t released_next;
+    uint32_t last_load_address, last_stored_line, lines_stored, next_instruction_line;
+};
+
+int memory_system_create(struct memory_system *system, const struct parameters *parameters);
+void memory_system_destroy(struct memory_system *system);
+
+/* The index of the memory at an address, or -1. */
+int memory_at(struct memory_system *system, uint32_t address);
+
+/* One access of `bytes` at `address`: charges to the clock what it costs beyond the schedule of its block. `word`
+ * counts the words that the same instruction stored before. */
+void memory_load(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
+                 unsigned bytes);
+void memory_store(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
+                  unsigned bytes, unsigned word);
+
+/* Fetches the lines of a block. */
+void memory_fetch(struct memory_system *system, struct clock *clock, uint32_t address, uint32_t size);
+
+/* Waits for the loads that somebody needs before `scheduled`. */
+void memory_wait(struct memory_system *system, struct clock *clock, uint64_t scheduled);
+
+/* Finds in the schedule of the block that starts now when the loads are needed that no earlier block needed. */
+void memory_find_uses(struct memory_system *system, const struct clock *clock, const struct schedule *schedule);
+
+#endif

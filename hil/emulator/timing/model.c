@@ -1,0 +1,367 @@
+#include "model.h"
+
+#include "block.h"
+#include "branch.h"
+#include "memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HASH_SIZE = 1 << 14, STATES_MAX = 1 << 16, CODE_GRANULE = 32 };
+
+struct model {
+    struct parameters parameters;
+    struct clock clock;
+    struct memory_system memory;
+    struct branch_predictor branches;
+    struct block *blocks, *blocks_by_hash[HASH_SIZE];
+    struct pipeline *states;
+    uint32_t state_count, *states_by_hash, *next_state;
+    struct variant *running;
+    uint32_t next_access; /* of the running block */
+    uint32_t words_seen;  /* of that access */
+    uint32_t position;    /* cycle of the last access from the block's start */
+    uint32_t unmatched_block;
+    uint64_t unmatched, code_writes, before_first[CAUSE_COUNT];
+    uint32_t code_write_address;
+};
+
+/* Names */
+
+#define NAME_OF_PARAMETER(name) #name,
+#define NAME_OF_PAIR(upper, lower) #lower,
+#define OFFSET_OF_PARAMETER(name) offsetof(struct parameters, name),
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+static const char *const PARAMETER_NAMES[] = {CORE_PARAMETERS(NAME_OF_PARAMETER)};
+static const size_t PARAMETER_OFFSETS[] = {CORE_PARAMETERS(OFFSET_OF_PARAMETER)};
+static const char *const KIND_NAMES[] = {RESULT_KINDS(NAME_OF_PAIR)};
+static const char *const ROLE_NAMES[] = {OPERAND_ROLES(NAME_OF_PAIR)};
+static const char *const CAUSE_NAMES[] = {CAUSES(NAME_OF_PAIR) "data_miss"};
+
+static const char *name_of(const char *const *names, size_t count, uint32_t index) {
+    return index < count ? names[index] : NULL;
+}
+
+const char *model_parameter(uint32_t index) {
+    return name_of(PARAMETER_NAMES, COUNT_OF(PARAMETER_NAMES), index);
+}
+const char *model_result_kind(uint32_t index) {
+    return name_of(KIND_NAMES, COUNT_OF(KIND_NAMES), index);
+}
+const char *model_operand_role(uint32_t index) {
+    return name_of(ROLE_NAMES, COUNT_OF(ROLE_NAMES), index);
+}
+const char *model_cause(uint32_t index) {
+    return name_of(CAUSE_NAMES, COUNT_OF(CAUSE_NAMES), index);
+}
+
+uint32_t model_cause_count(void) {
+    return CAUSE_COUNT;
+}
+
+int model_set(struct model *model, const char *name, int32_t value) {
+    for (size_t n = 0; n < COUNT_OF(PARAMETER_NAMES); n++)
+        if (!strcmp(name, PARAMETER_NAMES[n])) {
+            memcpy((char *)&model->parameters + PARAMETER_OFFSETS[n], &value, sizeof value);
+            return 0;
+        }
+    return -1;
+}
+
+int model_set_latency(struct model *model, uint32_t kind, uint32_t role, int32_t value) {
+    if (kind >= KIND_COUNT || role >= ROLE_COUNT || value < 0 || value > INT8_MAX)
+        return -1;
+    model->parameters.latency[kind][role] = (int8_t)value;
+    return 0;
+}
+
+/* Life */
+
+struct model *model_create(void) {
+    return calloc(1, sizeof(struct model));
+}
+
+int model_add_memory(struct model *model, const struct model_memory *memory) {
+    if (model->memory.memory_count == MEMORIES_MAX)
+        return -1;
+    model->memory.memories[model->memory.memory_count++] = (struct memory){
+        .base = memory->base,
+        .size = memory->size,
+        .path = memory->on_bus ? PATH_BUS : PATH_TIGHTLY_COUPLED,
+        .fill = memory->fill,
+        .sequential_fill = memory->sequential_fill,
+        .beat = memory->beat,
+        .occupancy = memory->occupancy,
+        .last_line = UINT32_MAX - 1,
+    };
+    return 0;
+}
+
+static uint32_t hash_of(const void *data, size_t size) { /* FNV-1a */
+    uint32_t hash = 2166136261u;
+    for (size_t n = 0; n < size; n++)
+        hash = (hash ^ ((const uint8_t *)data)[n]) * 16777619u;
+    return hash % HASH_SIZE;
+}
+
+/* The number of a pipeline state. Once there are too many, all further ones count as the empty pipeline, number 0. */
+static uint32_t state_number(struct model *model, const struct pipeline *state) {
+    uint32_t *bucket = &model->states_by_hash[hash_of(state, sizeof *state)];
+    for (uint32_t n = *bucket; n; n = model->next_state[n - 1])
+        if (!memcmp(&model->states[n - 1], state, sizeof *state))
+            return n - 1;
+    if (model->state_count == STATES_MAX)
+        return 0;
+    uint32_t number = model->state_count++;
+    model->states[number] = *state;
+    model->next_state[number] = *bucket;
+    *bucket = number + 1;
+    return number;
+}
+
+static bool is_possible(const struct parameters *p) {
+    return p->linefill_buffers >= 1 && p->linefill_buffers <= LINES_IN_FLIGHT_MAX && p->store_buffer_entries >= 1 &&
+           p->store_buffer_entries <= STORE_BUFFER_MAX && p->fetch_bytes >= 4 &&
+           !(p->fetch_bytes & (p->fetch_bytes - 1)) && p->cache_line_bytes >= 8 && p->divide >= 1 && p->system >= 1 &&
+           p->table_branch >= 1;
+}
+
+int model_start(struct model *model) {
+    const struct parameters *p = &model->parameters;
+    struct pipeline empty;
+    model->states = calloc(STATES_MAX, sizeof *model->states);
+    model->states_by_hash = calloc(HASH_SIZE, sizeof *model->states_by_hash);
+    model->next_state = calloc(STATES_MAX, sizeof *model->next_state);
+    if (!model->states || !model->states_by_hash || !model->next_state || !is_possible(p) ||
+        branch_predictor_create(&model->branches, (uint32_t)p->branch_target_entries) ||
+        memory_system_create(&model->memory, p))
+        return -1;
+    pipeline_reset(&empty, p);
+    state_number(model, &empty);
+    model->clock.causes = model->before_first;
+    return 0;
+}
+
+void model_destroy(struct model *model) {
+    for (struct block *block = model->blocks, *next; block; block = next) {
+        next = block->next;
+        block_destroy(block);
+    }
+    memory_system_destroy(&model->memory);
+    branch_predictor_destroy(&model->branches);
+    free(model->states);
+    free(model->states_by_hash);
+    free(model->next_state);
+    free(model);
+}
+
+/* Code */
+
+static void remember_code(struct model *model, uint32_t address, uint32_t size) {
+    int index = memory_at(&model->memory, address);
+    if (index < 0)
+        return;
+    struct memory *memory = &model->memory.memories[index];
+    if (!memory->code_lines)
+        memory->code_lines = calloc(memory->size / CODE_GRANULE / 8 + 1, 1);
+    if (!memory->code_lines)
+        return;
+    uint32_t last = (address - memory->base + size - 1) / CODE_GRANULE;
+    for (uint32_t line = (address - memory->base) / CODE_GRANULE; line <= last && line < memory->size / CODE_GRANULE;
+         line++)
+        memory->code_lines[line / 8] |= (uint8_t)(1 << line % 8);
+}
+
+struct block *model_decode(struct model *model, uint32_t address, const uint8_t *code, uint32_t size) {
+    uint32_t key[2] = {address, size};
+    struct block **bucket = &model->blocks_by_hash[hash_of(key, sizeof key)];
+    for (struct block *block = *bucket; block; block = block->same_hash)
+        if (block->address == address && block->size == size && !memcmp(block->code, code, size))
+            return block;
+    const struct block *before = model->running ? model->running->block : NULL;
+    bool goes_on = before && before->address + before->size == address;
+    struct block *block = block_create(address, code, size, goes_on ? before->it_remaining : 0, &model->parameters);
+    if (!block)
+        return NULL;
+    block->next = model->blocks;
+    model->blocks = block;
+    block->same_hash = *bucket;
+    *bucket = block;
+    remember_code(model, address, size);
+    return block;
+}
+
+bool model_has_conditional_access(const struct block *block) {
+    return block->has_conditional_access;
+}
+
+static struct variant *variant_of(struct model *model, struct block *block, uint32_t entry, bool by_branch) {
+    for (struct variant *variant = block->variants; variant; variant = variant->next)
+        if (variant->entry == entry && variant->by_branch == by_branch)
+            return variant;
+    struct variant *variant = block_schedule(block, entry, &model->states[entry], by_branch, &model->parameters);
+    if (variant)
+        variant->exit = state_number(model, &variant->schedule.exit);
+    return variant;
+}
+
+/* Time */
+
+static void end_block(struct model *model) {
+    const struct variant *ended = model->running;
+    memory_wait(&model->memory, &model->clock, model->clock.scheduled + ended->schedule.cycles);
+    model->clock.scheduled += ended->schedule.cycles;
+}
+
+/* What the end of one block and the start of the next cost; the variant of the next. */
+static struct variant *step(struct model *model, struct variant *ended, struct block *block) {
+    const struct instruction *last = block_last(ended->block);
+    bool taken = block->address != ended->block->address + ended->block->size;
+    if (last->branch) {
+        enum prediction prediction =
+            branch_predict(&model->branches, last->branch, last->address, block->address, taken);
+        if (prediction == MISPREDICTED) {
+            stall(&model->clock, CAUSE_BRANCH, ended->schedule.mispredicted);
+            return variant_of(model, block, 0, true);
+        }
+        if (prediction == FOUND_BY_DECODER)
+            stall(&model->clock, CAUSE_BRANCH, model->parameters.unpredicted_direct_branch);
+    }
+    struct variant **remembered = taken ? &ended->after_branch : &ended->after_fall;
+    if (!*remembered || (*remembered)->block != block)
+        *remembered = variant_of(model, block, ended->exit, taken);
+    return *remembered;
+}
+
+void model_enter(struct model *model, struct block *block) {
+    struct variant *ended = model->running, *variant;
+    if (ended) {
+        end_block(model);
+        variant = step(model, ended, block);
+    } else {
+        variant = variant_of(model, block, 0, true);
+    }
+    model->running = variant;
+    if (!variant)
+        return;
+    variant->executions++;
+    model->clock.causes = variant->added;
+    model->next_access = model->words_seen = model->position = 0;
+    if (model->memory.waiting_count)
+        memory_find_uses(&model->memory, &model->clock, &variant->schedule);
+    memory_fetch(&model->memory, &model->clock, block->address, block->size);
+}
+
+/* The scheduled access that this one is: conditional ones may have been left out. */
+static const struct access *match(struct model *model, uint32_t bytes, bool is_write) {
+    const struct variant *variant = model->running;
+    while (model->next_access < variant->block->access_count) {
+        const struct access *access = &variant->accesses[model->next_access];
+        bool fits = access->is_store == is_write && (bytes >= 4 ? access->bytes == 4 : access->bytes == bytes);
+        if (fits) {
+            model->words_seen += bytes > 4 ? bytes / 4 : 1;
+            if (model->words_seen >= access->words) {
+                model->next_access++;
+                model->words_seen = 0;
+            }
+            return access;
+        }
+        if (!access->is_conditional)
+            break;
+        model->next_access++;
+        model->words_seen = 0;
+    }
+    return NULL;
+}
+
+static void note_code_write(struct model *model, uint32_t address) {
+    int index = memory_at(&model->memory, address);
+    const struct memory *memory = index < 0 ? NULL : &model->memory.memories[index];
+    uint32_t line = memory ? (address - memory->base) / CODE_GRANULE : 0;
+    if (memory && memory->code_lines && (memory->code_lines[line / 8] >> line % 8 & 1)) {
+        model->code_writes++;
+        model->code_write_address = address;
+    }
+}
+
+void model_access(struct model *model, uint32_t address, uint32_t bytes, bool is_write) {
+    static const struct access UNMATCHED = {.deadline = NO_USE, .bytes = 4, .words = 1};
+    if (!model->running)
+        return;
+    uint32_t words_before = model->words_seen;
+    const struct access *access = match(model, bytes, is_write);
+    if (!access) {
+        model->unmatched++;
+        model->unmatched_block = model->running->block->address;
+        access = &UNMATCHED;
+    }
+    if (access->cycle + words_before / 2 > model->position)
+        model->position = access->cycle + words_before / 2;
+    if (is_write) {
+        note_code_write(model, address);
+        memory_store(&model->memory, &model->clock, access, address, bytes, words_before);
+    } else {
+        memory_load(&model->memory, &model->clock, access, address, bytes);
+    }
+}
+
+uint64_t model_cycles(const struct model *model) {
+    return now(&model->clock) + model->position;
+}
+
+void model_finish(struct model *model) {
+    if (model->running)
+        end_block(model);
+    model->running = NULL;
+    model->position = 0;
+}
+
+/* Results */
+
+size_t model_profile(const struct model *model, struct model_block *rows, size_t capacity) {
+    size_t count = 0;
+    for (const struct block *block = model->blocks; block; block = block->next) {
+        struct model_block row = {.address = block->address, .size = block->size};
+        for (const struct variant *variant = block->variants; variant; variant = variant->next) {
+            row.executions += variant->executions;
+            for (unsigned cause = 0; cause < CAUSE_COUNT; cause++)
+                row.cycles[cause] += variant->added[cause];
+            for (unsigned cause = 0; cause < CAUSE_DATA_MISS; cause++)
+                row.cycles[cause] += variant->executions * variant->schedule.causes[cause];
+        }
+        row.instructions = row.executions * block->instruction_count;
+        if (row.executions == 0)
+            continue;
+        if (count < capacity)
+            rows[count] = row;
+        count++;
+    }
+    return count;
+}
+
+size_t model_warnings(const struct model *model, struct model_warning *rows, size_t capacity) {
+    size_t count = 0;
+    for (const struct block *block = model->blocks; block; block = block->next) {
+        uint64_t executions = 0;
+        for (const struct variant *variant = block->variants; variant; variant = variant->next)
+            executions += variant->executions;
+        if (!block->unknown_count || !executions)
+            continue;
+        if (count < capacity)
+            rows[count] = (struct model_warning){WARNING_UNKNOWN_INSTRUCTION, block->unknown_address,
+                                                 executions * block->unknown_count};
+        count++;
+    }
+    const struct model_warning others[] = {
+        {WARNING_MODIFIED_CODE, model->code_write_address, model->code_writes},
+        {WARNING_UNMATCHED_ACCESS, model->unmatched_block, model->unmatched},
+    };
+    for (size_t n = 0; n < COUNT_OF(others); n++) {
+        if (!others[n].count)
+            continue;
+        if (count < capacity)
+            rows[count] = others[n];
+        count++;
+    }
+    return count;
+}

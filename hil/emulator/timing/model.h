@@ -1,0 +1,68 @@
+/* The timing model: give it the blocks that run and the accesses that they make, and it tells the time.
+ *
+ * Each block is decoded once and scheduled once for each state of the pipeline in which it is entered; what depends on
+ * addresses and on history (caches, branch prediction, store buffer, banks, alignment) is added while it runs. */
+#ifndef HILNAS_TIMING_MODEL_H
+#define HILNAS_TIMING_MODEL_H
+
+#include "parameters.h"
+
+struct model;
+struct block;
+
+struct model_memory {
+    uint32_t base, size;
+    int32_t on_bus; /* 0: tightly coupled */
+    int32_t fill, sequential_fill, beat, occupancy;
+};
+
+struct model_block {
+    uint32_t address, size;
+    uint64_t executions, instructions;
+    uint64_t cycles[CAUSE_COUNT];
+};
+
+enum model_warning_kind { WARNING_UNKNOWN_INSTRUCTION, WARNING_MODIFIED_CODE, WARNING_UNMATCHED_ACCESS };
+
+struct model_warning {
+    uint32_t kind, address;
+    uint64_t count; /* executions of the instruction, stores into code, accesses that no instruction explains */
+};
+
+struct model *model_create(void);
+void model_destroy(struct model *model);
+
+/* Set a parameter by its name, a latency by its place in the table; -1: there is none of that name or place. */
+int model_set(struct model *model, const char *name, int32_t value);
+int model_set_latency(struct model *model, uint32_t kind, uint32_t role, int32_t value);
+int model_add_memory(struct model *model, const struct model_memory *memory);
+
+/* After all parameters and memories are set, before the first block; -1: a cache or a table has an impossible size. */
+int model_start(struct model *model);
+
+/* The block of `size` bytes of code at an address; NULL: out of memory. Valid as long as the model. */
+struct block *model_decode(struct model *model, uint32_t address, const uint8_t *code, uint32_t size);
+void model_enter(struct model *model, struct block *block);
+void model_access(struct model *model, uint32_t address, uint32_t size, bool is_write);
+
+/* Whether the block makes an access inside an IT block. */
+bool model_has_conditional_access(const struct block *block);
+
+/* Cycles until the last access of the running block, or until its start. */
+uint64_t model_cycles(const struct model *model);
+
+/* Ends the running block. Then the causes of all blocks sum to model_cycles exactly. */
+void model_finish(struct model *model);
+
+/* Names by index: what `model_set` takes, the rows and columns of the latencies; NULL behind the last. */
+const char *model_parameter(uint32_t index);
+const char *model_result_kind(uint32_t index);
+const char *model_operand_role(uint32_t index);
+const char *model_cause(uint32_t index); /* the last is "data_miss": as many causes follow as memories may be added */
+uint32_t model_cause_count(void);
+
+/* Copies up to `capacity` rows, one a block that has run, and returns how many there are. */
+size_t model_profile(const struct model *model, struct model_block *rows, size_t capacity);
+size_t model_warnings(const struct model *model, struct model_warning *rows, size_t capacity);
+
+#endif
