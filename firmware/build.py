@@ -75,7 +75,10 @@ def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -
     _write_sources(compiled, board, build_id, source)
     flags = core_flags(board)
     objects = [
-        *(compile_cached(ARM, KERNELS_FOLDER / kernel, (*flags, _FAST), (KERNELS_FOLDER,)) for kernel in compiled.kernel_sources),
+        *(
+            compile_cached(ARM, KERNELS_FOLDER / kernel, (*flags, _FAST, *(f"-D{define}" for define in defines)), (KERNELS_FOLDER,))
+            for kernel, defines in compiled.kernels
+        ),
         *_runtime_objects(board, flags),
     ]
     here = [source / "model.c", source / _PER_IMAGE]
@@ -94,7 +97,7 @@ def _write_sources(compiled: CompiledModel, board: Board, build_id: str, folder:
     (folder / "linker.ld").write_text(linker_script(board))
     (folder / "hilnas_protocol.h").write_text(c_header())
     (folder / "hilnas_board.h").write_text(support_header(board, build_id, __version__, len(compiled.program.layers)))
-    kernels = (KERNELS_FOLDER / name for name in compiled.kernel_sources)
+    kernels = (KERNELS_FOLDER / name for name in sorted({source for source, _ in compiled.kernels}))
     headers = (*KERNELS_FOLDER.glob("*.h"), *RUNTIME_FOLDER.glob("*.h"))
     for path in (*kernels, *headers, *support_sources(board)):
         shutil.copyfile(path, folder / path.name)

@@ -8,7 +8,7 @@ from math import floor, frexp
 import numpy as np
 from hilnas.firmware.graph import Graph, Quantization, Tensor
 from hilnas.firmware.kernel import Constants, Table
-from hilnas.firmware.lower import LOWERINGS, Layer, Program
+from hilnas.firmware.lower import Layer, Program
 from hilnas.firmware.plan import MemoryPlan
 
 EXIT_BYTES = 4 * 256 + 20
@@ -55,7 +55,7 @@ class _Writer:
         for tensor in activations:
             yield f" *   from {_described(tensor)}"
         yield f" *   to   {_described(self.graph.output_of(operator))} */"
-        yield LOWERINGS[operator.op].constants(self.graph, operator).declaration(f"layer_{index}").rstrip()
+        yield layer.constants(self.graph, operator).declaration(f"layer_{index}").rstrip()
         if layer.exit is not None:
             yield ""
             yield f"/* Exit {layer.exit}, after layer {index} */"

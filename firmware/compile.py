@@ -25,20 +25,20 @@ class CompiledModel:
     source: str
 
     @property
-    def kernel_sources(self) -> tuple[str, ...]:
-        """The files of kernels/ that the model needs."""
-        exits = {"exit.c"} if self.program.graph.exits else set()
-        return tuple(sorted({layer.kernel.source for layer in self.program.layers} | exits))
+    def kernels(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The files of kernels/ that the model needs, each with what it is compiled for."""
+        exits = {("exit.c", ())} if self.program.graph.exits else set()
+        return tuple(sorted({(layer.kernel.source, layer.kernel.defines) for layer in self.program.layers} | exits))
 
 
-def compile_model(content: bytes, name: str, memories: Mapping[str, int], sections: Mapping[str, str]) -> CompiledModel:
-    """Compiles the .tflite file `content` to C. `memories` and `sections` are as in `plan_memory` and `generate`.
+def compile_model(content: bytes, name: str, memories: Mapping[str, int], sections: Mapping[str, str], dsp: bool = True) -> CompiledModel:
+    """Compiles the .tflite file `content` to C. `memories`, `sections` and `dsp` are as in `plan_memory`, `generate` and `lower`.
 
     Raises:
         ModelError: the file is damaged or holds what the engine does not support.
         DoesNotFitError: the tensors do not fit the memories.
     """
-    program = lower(fuse(read_model(content, name)))
+    program = lower(fuse(read_model(content, name)), dsp)
     plan = plan_memory(program, memories)
     digest = sha256(content)
     source = generate(program, plan, sections, f"Made by hilnas {__version__} from {_printable(name)}, SHA-256 {digest}.")

@@ -113,9 +113,7 @@ def _fuse_padding(graph: Graph) -> Graph:
             padding = Padding(
                 own.top + amounts.before[1], own.bottom + amounts.after[1], own.left + amounts.before[2], own.right + amounts.after[2]
             )
-            operator = replace(
-                operator, inputs=(pad.inputs[0], *operator.inputs[1:]), attributes=replace(convolution, padding=padding)
-            )
+            operator = replace(operator, inputs=(pad.inputs[0], *operator.inputs[1:]), attributes=replace(convolution, padding=padding))
         operators.append(operator)
     return replace(graph, operators=tuple(operators))
 
@@ -173,6 +171,8 @@ def _check_types(graph: Graph) -> None:
         if operator.op == "DEQUANTIZE" or (
             operator.op == "QUANTIZE" and (source, result) not in (("int8", "int8"), ("int16", "int8"), ("int16", "int32"))
         ):
-            problems.append(f"{operator.op} that writes {graph.output_of(operator).name!r}: {source} to {result} only at an edge of the model")
+            problems.append(
+                f"{operator.op} that writes {graph.output_of(operator).name!r}: {source} to {result} only at an edge of the model"
+            )
     if problems:
         raise ModelError("the model cannot be compiled:\n  " + "\n  ".join(problems), "Convert the whole model to int8.")

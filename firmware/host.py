@@ -54,20 +54,25 @@ class HostModel:
         return edges
 
 
-def build_host(content: bytes, name: str = "model", flags: Sequence[str] = ()) -> HostModel:
+def build_host(content: bytes, name: str = "model", dsp: bool = False, flags: Sequence[str] = ()) -> HostModel:
     """Compiles a .tflite file for this computer and loads it. `flags` are further compiler flags.
+
+    With `dsp` it runs the kernels of the DSP extension, the extension's instructions being emulated: slower, for tests.
 
     Raises:
         ModelError: the file is damaged or holds what the engine does not support.
         ToolMissingError: there is no C compiler.
         BuildError: it failed.
     """
-    compiled = compile_model(content, name, _MEMORY, _SECTIONS)
+    compiled = compile_model(content, name, _MEMORY, _SECTIONS, dsp)
     with tempfile.TemporaryDirectory(prefix="hilnas-") as folder:
         source, library = Path(folder) / "model.c", Path(folder) / "model.so"
         source.write_text(compiled.source)
         includes = (KERNELS_FOLDER, RUNTIME_FOLDER)
-        objects = [compile_cached(HOST, KERNELS_FOLDER / kernel, (*FLAGS, *flags), includes) for kernel in compiled.kernel_sources]
+        objects = [
+            compile_cached(HOST, KERNELS_FOLDER / kernel, (*FLAGS, *flags, *(f"-D{define}" for define in defines)), includes)
+            for kernel, defines in compiled.kernels
+        ]
         HOST.run([*FLAGS, *flags, "-shared", *(f"-I{include}" for include in includes), source, *objects, "-o", library])
         try:
             return HostModel(compiled, library)

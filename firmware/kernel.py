@@ -16,7 +16,7 @@ class Kernel:
     """A C routine of kernels/ as one layer uses it: `source` is its file, `scratch_bytes` the memory that it needs while it runs.
 
     `constant_bytes` is what the layer keeps in flash for it: weights, tables and parameters. `weight_bytes` is the part of it
-    that holds weights and biases.
+    that holds weights. `defines` (NAME=VALUE) is what the file is compiled for.
     """
 
     function: str
@@ -24,7 +24,7 @@ class Kernel:
     weight_bytes: int = 0
     table_bytes: int = 0
     scratch_bytes: int = 0
-    state_bytes: int = 0
+    defines: tuple[str, ...] = ()
 
     @property
     def constant_bytes(self) -> int:
@@ -46,7 +46,9 @@ class Table:
             cells = [str(int(value)) for value in self.values]
         else:
             cells = ["{" + ", ".join(str(int(value)) for value in row) + "}" for row in self.values]
-        return f"static const {self.c_type} {prefix}_{self.name}[{len(self.values)}] = {{\n{_wrapped(cells)}}};\n"
+        return (
+            f"static const {self.c_type} {prefix}_{self.name}[{len(self.values)}] __attribute__((aligned(4))) = {{\n{_wrapped(cells)}}};\n"
+        )
 
 
 def _wrapped(cells: list[str]) -> str:

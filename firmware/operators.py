@@ -82,7 +82,9 @@ def _padding(kind: int, image: tuple[int, ...], window: tuple[int, int], strides
         return Padding()
     if kind != _SAME:
         raise Unsupported(f"padding {kind} is not supported")
-    totals = [max((-(-size // stride) - 1) * stride + extent - size, 0) for size, extent, stride in zip(image, window, strides, strict=True)]
+    totals = [
+        max((-(-size // stride) - 1) * stride + extent - size, 0) for size, extent, stride in zip(image, window, strides, strict=True)
+    ]
     return Padding(totals[0] // 2, totals[0] - totals[0] // 2, totals[1] // 2, totals[1] - totals[1] // 2)
 
 

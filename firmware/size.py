@@ -75,9 +75,7 @@ def section_totals(sections: Sequence[Section], board: Board) -> Totals:
     """The totals of an image for `board`; the stack counts nowhere."""
     ram = [memory for memory in board.memories.values() if memory.kind == "ram"]
     in_ram = [
-        section
-        for section in sections
-        if section.name != ".stack" and any(memory.base <= section.address < memory.end for memory in ram)
+        section for section in sections if section.name != ".stack" and any(memory.base <= section.address < memory.end for memory in ram)
     ]
     return Totals(
         flash_bytes=sum(section.size_bytes for section in sections if section.loaded),

@@ -217,14 +217,26 @@ def _fitted(dot: Dot, shift: int) -> list[Instruction]:
 
 
 def _exact(dot: Dot) -> list[Instruction]:
-    block = [Instruction("ldm", (f"{_PW}!", "{r9-r11}"))]
-    for pixel, (s, b) in enumerate(zip(_S[: dot.pixels], _B, strict=False)):
-        block += [Instruction("sub", (s, s, b)), Instruction("asr", (s, s, "#7"))]
-        block += _reference(s, (_W, _PX)[pixel % 2])
-    block.append(Instruction("ldm", (f"{_PW}!", "{r9-r11}")))
-    for pixel, (s, b) in enumerate(zip(_S[: dot.pixels], _B, strict=False)):
-        block += [Instruction("lsl", (b, b, "#1")), *_reference(b, (_W, _PX)[pixel % 2]), Instruction("bfi", (s, b, "#8", "#8"))]
+    pixels = range(dot.pixels)
+    block = _exact_numbers()
+    for pixel in pixels:
+        s = _S[pixel]
+        block += [Instruction("sub", (s, s, _B[pixel])), Instruction("asr", (s, s, "#7")), *_reference(s, (_W, _PX)[pixel % 2])]
+    block += _exact_numbers()
+    for pixel in pixels:
+        b = _B[pixel]
+        block += [Instruction("lsl", (b, b, "#1")), *_reference(b, (_W, _PX)[pixel % 2]), Instruction("bfi", (_S[pixel], b, "#8", "#8"))]
     return block
+
+
+def _exact_numbers() -> list[Instruction]:
+    """Multiplier to r9, shift to r11 (its lowest byte counts), zero point and a half, at the scale before the shift, to r10."""
+    return [
+        Instruction("ldm", (f"{_PW}!", "{r9, r11}")),
+        Instruction("asr", ("r10", "r11", "#8")),
+        Instruction("sub", ("r12", "r11", "#1")),
+        Instruction("lsl", ("r10", "r10", "r12")),
+    ]
 
 
 def _reference(value: str, scratch: str) -> list[Instruction]:

@@ -214,7 +214,7 @@ def _start_row(routine: Routine, kernel: Depthwise) -> None:
         routine("add", "lr", "r5", "r2")
         routine("add", "r5", "r5", "r3")
         routine("vmov", "s0", "r5")
-    repeating, repeats, _ = kernel.pattern
+    _, repeats, _ = kernel.pattern
     if len(kernel.segments) > 1 or repeats > 1:
         routine("vmov", "s1", "r12")
         if not kernel.unrolled:

@@ -86,7 +86,7 @@ def pack_pairs(filters: Filters, order: NDArray[np.int64]) -> bytes:
         start_a, start_b = (filters.start(2 * pair + side) + fits[side].offset for side in range(2))
         stream += [256 * start_a + start_b, start_b, *words[pair], form]
         if form == EXACT_FORM:
-            stream += [*exact_numbers(first), *exact_numbers(second)]
+            stream += [first.multiplier, _exact_shift(first), second.multiplier, _exact_shift(second)]
         else:
             stream += [fits[0].multiplier, fits[0].addend, fits[1].multiplier, fits[1].addend]
     assert places % 2 == 0
@@ -100,6 +100,11 @@ def _pair_fit(first: Channel, second: Channel) -> tuple[int, tuple[Fit, Fit]]:
         if a is not None and b is not None:
             return form, (a, b)
     return EXACT_FORM, (Fit(0, 0, 0), Fit(0, 0, 0))
+
+
+def _exact_shift(channel: Channel) -> int:
+    """The shift in the lowest byte; above it twice the zero point, plus one."""
+    return (2 * channel.zero_point + 1) << 8 | channel.shift
 
 
 def interleaved_order(channels: int) -> NDArray[np.int64]:

@@ -51,6 +51,22 @@ typedef struct {
     int32_t shift;
 } hilnas_wide_channel;
 
+/* For the DSP extension. The bias has the input's zero point folded in; see the files for the layout of weights and scratch.
+ * The depthwise form is compiled for a window width (rounded up to odd) and a horizontal stride; it may run in place. */
+void hilnas_convolve_dsp(const hilnas_convolution *layer, const int8_t *input, int8_t *output, int8_t *scratch);
+
+#define HILNAS_DEPTHWISE(taps, stride)                                                                                 \
+    void hilnas_convolve_depthwise_##taps##_##stride(const hilnas_convolution *layer, const int8_t *input,             \
+                                                     int8_t *output, int8_t *scratch)
+#define HILNAS_DEPTHWISE_STRIDES(taps) HILNAS_DEPTHWISE(taps, 1); HILNAS_DEPTHWISE(taps, 2)
+HILNAS_DEPTHWISE_STRIDES(3);
+HILNAS_DEPTHWISE_STRIDES(5);
+HILNAS_DEPTHWISE_STRIDES(7);
+HILNAS_DEPTHWISE_STRIDES(9);
+HILNAS_DEPTHWISE_STRIDES(11);
+HILNAS_DEPTHWISE_STRIDES(13);
+HILNAS_DEPTHWISE_STRIDES(15);
+
 typedef struct {
     int32_t rows, depth, channels;
     int16_t input_zero_point;

@@ -45,9 +45,9 @@ def inputs_of(reference: ReferenceModel, rng: np.random.Generator, runs: int = 8
     return made
 
 
-def assert_bit_exact(content: bytes, seed: int) -> None:
+def assert_bit_exact(content: bytes, seed: int, dsp: bool) -> None:
     """Every byte of every output equals the reference's, for several inputs."""
-    reference, model = ReferenceModel(content), build_host(content)
+    reference, model = ReferenceModel(content), build_host(content, dsp=dsp)
     for values in inputs_of(reference, np.random.default_rng(seed)):
         expected = reference.run(*values)
         outputs, _ = model.run(*values)
@@ -230,11 +230,14 @@ OPERATORS = {
 }
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_operator_is_bit_exact(operator: str) -> None:
+DSP_OPERATORS = ("convolution", "depthwise convolution")
+
+
+@pytest.mark.parametrize(("operator", "dsp"), [*((name, False) for name in OPERATORS), *((name, True) for name in DSP_OPERATORS)])
+def test_operator_is_bit_exact(operator: str, dsp: bool) -> None:
     @thorough
     @given(OPERATORS[operator], seeds)
     def check(content: bytes, seed: int) -> None:
-        assert_bit_exact(content, seed)
+        assert_bit_exact(content, seed, dsp)
 
     check()

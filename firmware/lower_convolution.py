@@ -1,0 +1,206 @@
+"""How CONV_2D and DEPTHWISE_CONV_2D are compiled: in portable C, or for the DSP extension where their numbers allow it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from hilnas.firmware.graph import Convolution, Graph, Operator, Tensor
+from hilnas.firmware.kernel import Constants, Kernel, Table
+from hilnas.firmware.lowering import (
+    CHANNEL_BYTES,
+    Fields,
+    Lowering,
+    biases_of,
+    channel_multipliers,
+    data_of,
+    geometry_field,
+    output_field,
+    quantization_of,
+    real_multipliers,
+)
+from numpy.typing import NDArray
+
+PARAMETER_BYTES = 44
+"""Size of hilnas_convolution."""
+
+GROUP = 4
+"""Channels that the DSP kernels compute at a time."""
+
+MAX_SHIFT = 22
+ACCUMULATOR_LIMIT = 2**30
+PACKED_LIMIT = 2**16
+"""Bounds within which the DSP kernels are exact; see kernels/dsp.h and kernels/convolution_dsp.c."""
+
+DEPTHWISE_TAPS = (3, 5, 7, 9, 11, 13, 15)
+
+
+def _depthwise(operator: Operator) -> bool:
+    return operator.op == "DEPTHWISE_CONV_2D"
+
+
+def _portable_kernel(graph: Graph, operator: Operator) -> Kernel:
+    weights, channels = graph.input_of(operator, 1), graph.output_of(operator).shape[3]
+    function, source = (
+        ("hilnas_convolve_depthwise", "depthwise_convolution.c") if _depthwise(operator) else ("hilnas_convolve", "convolution.c")
+    )
+    return Kernel(function, source, weights.elements, channels * CHANNEL_BYTES + PARAMETER_BYTES)
+
+
+def _portable_constants(graph: Graph, operator: Operator) -> Constants:
+    weights, channels = graph.input_of(operator, 1), graph.output_of(operator).shape[3]
+    multipliers = channel_multipliers(graph, operator, channels)
+    rows = [(bias, *multiplier) for bias, multiplier in zip(biases_of(graph, operator, channels), multipliers, strict=True)]
+    return _constants(graph, operator, Table("weights", "int8_t", data_of(weights).ravel()), rows)
+
+
+def _constants(graph: Graph, operator: Operator, weights: Table, channels: list[tuple[int, ...]]) -> Constants:
+    window = graph.input_of(operator, 1).shape[1:3]
+    dilations = cast("Convolution", operator.attributes).dilations
+    fields: Fields = (
+        ("geometry", geometry_field(graph, operator, (window[0], window[1]), dilations)),
+        ("input_zero_point", str(quantization_of(graph.input_of(operator)).zero_point)),
+        ("output", output_field(graph, operator)),
+        ("weights", "@weights"),
+        ("channels", "@channels"),
+    )
+    return Constants("hilnas_convolution", fields, (weights, Table("channels", "hilnas_channel", np.array(channels, np.int64))))
+
+
+def _is_placeholder(tensor: Tensor) -> bool:
+    return not any(data_of(tensor).strides)
+
+
+def _filters(graph: Graph, operator: Operator) -> NDArray[np.int64]:
+    """The weights as one row an output channel."""
+    weights = data_of(graph.input_of(operator, 1)).astype(np.int64)
+    channels = graph.output_of(operator).shape[3]
+    return weights.reshape(-1, channels).T if _depthwise(operator) else weights.reshape(channels, -1)
+
+
+def _is_bounded(graph: Graph, operator: Operator) -> bool:
+    """Whether hilnas_scale_bounded is exact for every channel. True where weights are not known yet."""
+    if _is_placeholder(graph.input_of(operator, 1)):
+        return True
+    filters = _filters(graph, operator)
+    return _bounded_channels(graph, operator, filters) is not None
+
+
+def _bounded_channels(graph: Graph, operator: Operator, filters: NDArray[np.int64]) -> list[tuple[int, int, int]] | None:
+    """Bias with the zero point folded in, multiplier and shift to the right of each channel; None where one is out of bounds."""
+    channels = len(filters)
+    zero_point = quantization_of(graph.input_of(operator)).zero_point
+    biases = np.array(biases_of(graph, operator, channels), np.int64)
+    magnitudes = np.abs(filters).sum(axis=1)
+    folded = biases - zero_point * filters.sum(axis=1)
+    if (np.abs(folded) + 128 * magnitudes >= ACCUMULATOR_LIMIT).any():
+        return None
+    largest = np.abs(biases) + 255 * magnitudes
+    rows = []
+    multipliers = channel_multipliers(graph, operator, channels)
+    for index, real in enumerate(real_multipliers(graph, operator, channels)):
+        multiplier, shift = multipliers[index]
+        if largest[index] * real < 0.25:
+            multiplier, shift = 0, -1  # no sum of this channel is worth a step of the output
+        if not 1 <= -shift <= MAX_SHIFT:
+            return None
+        rows.append((int(folded[index]), multiplier, -shift))
+    return rows
+
+
+def _bounded_rows(graph: Graph, operator: Operator) -> list[tuple[int, ...]]:
+    rows = _bounded_channels(graph, operator, _filters(graph, operator))
+    assert rows is not None
+    return list(rows)
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _packed_shape(graph: Graph, operator: Operator) -> tuple[int, int, int]:
+    """Output channels, window rows, and bytes of a run of inputs, as the packed weights hold them."""
+    filters, rows, columns, inputs = graph.input_of(operator, 1).shape
+    return _up(filters, GROUP), rows, _up(columns * inputs, 4)
+
+
+def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
+    filters, rows, run = _packed_shape(graph, operator)
+    size = filters * rows * run
+    return Kernel(
+        "hilnas_convolve_dsp",
+        "convolution_dsp.c",
+        weight_bytes=size,
+        table_bytes=filters * CHANNEL_BYTES + PARAMETER_BYTES,
+        scratch_bytes=4 * rows * run + run,
+    )
+
+
+def _packed_suits(graph: Graph, operator: Operator) -> bool:
+    if _is_placeholder(graph.input_of(operator, 1)):
+        return True
+    filters = _filters(graph, operator)
+    doubles, singles = filters[0::2], filters[1::2]
+    if (np.abs(doubles).sum(axis=1) >= PACKED_LIMIT).any():
+        return False
+    if ((doubles[: len(singles)] == -128) & (singles < 0)).any():
+        return False
+    return _bounded_channels(graph, operator, filters) is not None
+
+
+def _packed_constants(graph: Graph, operator: Operator) -> Constants:
+    """Weights by group of four channels, then by pair of inputs (0 2, 1 3 of each four): two halfwords for channels 0 and 1, two for
+    channels 2 and 3."""
+    channels, height, run = _packed_shape(graph, operator)
+    weights = data_of(graph.input_of(operator, 1)).astype(np.int64)
+    padded = np.zeros((channels, height, run), np.int64)
+    padded[: len(weights), :, : weights.shape[2] * weights.shape[3]] = weights.reshape(len(weights), height, -1)
+    # Axes: group, half of the group, channel of the half, four inputs, odd or even, pair member.
+    lanes = padded.reshape(channels // GROUP, 2, 2, -1, 2, 2)
+    halfwords = 256 * lanes[:, :, 0] + lanes[:, :, 1]
+    # Now: group, half, four inputs, pair member, odd or even. To: group, four inputs, odd or even, half, pair member.
+    packed = halfwords.transpose(0, 2, 4, 1, 3).ravel()
+    rows = _bounded_rows(graph, operator)
+    rows += [(0, 0, 1)] * (channels - len(rows))
+    return _constants(graph, operator, Table("weights", "int16_t", packed), rows)
+
+
+def _lane_taps(graph: Graph, operator: Operator) -> int:
+    return max(graph.input_of(operator, 1).shape[2] | 1, DEPTHWISE_TAPS[0])
+
+
+def _lane_kernel(graph: Graph, operator: Operator) -> Kernel:
+    weights, output = graph.input_of(operator, 1), graph.output_of(operator)
+    taps, stride = _lane_taps(graph, operator), cast("Convolution", operator.attributes).strides[1]
+    rows = weights.shape[1]
+    lanes = (_up(output.shape[2], 4) * stride + taps + 1) & ~1
+    return Kernel(
+        f"hilnas_convolve_depthwise_{taps}_{stride}",
+        "depthwise_convolution_dsp.c",
+        weight_bytes=weights.elements,
+        table_bytes=output.shape[3] * CHANNEL_BYTES + PARAMETER_BYTES,
+        scratch_bytes=GROUP * rows * (taps - 1) * 4 + GROUP * rows * lanes * 2,
+        defines=(f"HILNAS_TAPS={taps}", f"HILNAS_STRIDE={stride}"),
+    )
+
+
+def _lane_suits(graph: Graph, operator: Operator) -> bool:
+    attributes = cast("Convolution", operator.attributes)
+    channels = graph.output_of(operator).shape[3]
+    return (
+        attributes.strides[1] in (1, 2)
+        and attributes.dilations == (1, 1)
+        and channels == graph.input_of(operator).shape[3] >= GROUP
+        and _lane_taps(graph, operator) in DEPTHWISE_TAPS
+        and _is_bounded(graph, operator)
+    )
+
+
+def _lane_constants(graph: Graph, operator: Operator) -> Constants:
+    weights = Table("weights", "int8_t", data_of(graph.input_of(operator, 1)).ravel())
+    return _constants(graph, operator, weights, _bounded_rows(graph, operator))
+
+
+PORTABLE = Lowering(_portable_kernel, _portable_constants)
+PACKED = Lowering(_packed_kernel, _packed_constants, _packed_suits, dsp=True)
+LANES = Lowering(_lane_kernel, _lane_constants, _lane_suits, dsp=True)

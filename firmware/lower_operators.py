@@ -1,0 +1,210 @@
+"""How operators other than convolutions are compiled."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import cast
+
+import numpy as np
+from hilnas.firmware.fixed_point import quantize_multiplier, softmax_exponentials, wide_multiplier
+from hilnas.firmware.graph import Graph, Operator, Pad, Permutation, Pooling, Reduction, Softmax, Svdf
+from hilnas.firmware.kernel import Constants, Kernel, Table
+from hilnas.firmware.lowering import (
+    Fields,
+    Lowering,
+    biases_of,
+    data_of,
+    fixed_kernel,
+    geometry_field,
+    output_field,
+    quantization_of,
+    real_multipliers,
+)
+
+WIDE_CHANNEL_BYTES = 16
+"""Size of hilnas_wide_channel."""
+
+
+def _connected_kernel(graph: Graph, operator: Operator) -> Kernel:
+    weights = graph.input_of(operator, 1)
+    return Kernel("hilnas_connect_fully", "fully_connected.c", weights.elements, weights.shape[0] * WIDE_CHANNEL_BYTES + 32)
+
+
+def _connected_constants(graph: Graph, operator: Operator) -> Constants:
+    values, weights = graph.input_of(operator), graph.input_of(operator, 1)
+    channels, depth = weights.shape
+    rows = []
+    for real, bias in zip(real_multipliers(graph, operator, channels), biases_of(graph, operator, channels), strict=True):
+        multiplier, shift = wide_multiplier(real)
+        rows.append((bias, multiplier & 0xFFFF_FFFF, multiplier >> 32, shift))
+    fields: Fields = (
+        ("rows", str(values.elements // depth)),
+        ("depth", str(depth)),
+        ("channels", str(channels)),
+        ("input_zero_point", str(quantization_of(values).zero_point)),
+        ("output", output_field(graph, operator)),
+        ("weights", "@weights"),
+        ("scales", "@channels"),
+    )
+    tables = (Table("weights", "int8_t", data_of(weights).ravel()), Table("channels", "hilnas_wide_channel", np.array(rows, np.int64)))
+    return Constants("hilnas_fully_connected", fields, tables)
+
+
+def _addition_constants(graph: Graph, operator: Operator) -> Constants:
+    headroom = 20
+    operands = [quantization_of(graph.input_of(operator, position)) for position in (0, 1)]
+    output = quantization_of(graph.output_of(operator))
+    common = 2.0 * max(operand.scale for operand in operands)
+    texts = []
+    for operand in operands:
+        multiplier, shift = quantize_multiplier(operand.scale / common)
+        texts.append(f"{{{operand.zero_point}, {multiplier}, {shift}}}")
+    multiplier, shift = quantize_multiplier(common / (2.0**headroom * output.scale))
+    fields: Fields = (
+        ("elements", str(graph.output_of(operator).elements)),
+        ("first", texts[0]),
+        ("second", texts[1]),
+        ("multiplier", str(multiplier)),
+        ("shift", str(shift)),
+        ("output", output_field(graph, operator)),
+    )
+    return Constants("hilnas_addition", fields)
+
+
+def _pooling_kernel(graph: Graph, operator: Operator) -> Kernel:
+    average = operator.op == "AVERAGE_POOL_2D"
+    return Kernel(
+        "hilnas_pool_average" if average else "hilnas_pool_maximum", "average_pool.c" if average else "maximum_pool.c", table_bytes=36
+    )
+
+
+def _pooling_constants(graph: Graph, operator: Operator) -> Constants:
+    window = cast("Pooling", operator.attributes).window
+    return Constants("hilnas_pooling", (("geometry", geometry_field(graph, operator, window)), ("output", output_field(graph, operator))))
+
+
+def _reduction_constants(graph: Graph, operator: Operator) -> Constants:
+    image, output = graph.input_of(operator), quantization_of(graph.output_of(operator))
+    axes = cast("Reduction", operator.attributes).axes
+    count = prod(image.shape[axis] for axis in axes)
+    multiplier, shift = quantize_multiplier(quantization_of(image).scale / output.scale)
+    # The division by the number of elements goes into the multiplier, cut off to an integer (QuantizedMeanOrSum).
+    bits = max(min(count.bit_length() - 1, 32, 31 + shift), 0)
+    fields: Fields = (
+        ("outer", str(prod(image.shape[: axes[0]]))),
+        ("reduced", str(count)),
+        ("inner", str(prod(image.shape[axes[-1] + 1 :]))),
+        ("bias", str(-count * quantization_of(image).zero_point)),
+        ("multiplier", str((multiplier << bits) // count)),
+        ("shift", str(shift - bits)),
+        ("output", output_field(graph, operator)),
+    )
+    return Constants("hilnas_reduction", fields)
+
+
+def _four(values: tuple[int, ...], fill: int) -> str:
+    return "{" + ", ".join(map(str, (fill,) * (4 - len(values)) + values)) + "}"
+
+
+def _permutation_constants(graph: Graph, operator: Operator) -> Constants:
+    image = graph.input_of(operator)
+    axes = cast("Permutation", operator.attributes).axes
+    strides = [prod(image.shape[axis + 1 :]) for axis in range(len(image.shape))]
+    sizes = tuple(image.shape[axis] for axis in axes)
+    fields: Fields = (("sizes", _four(sizes, 1)), ("strides", _four(tuple(strides[axis] for axis in axes), 0)))
+    return Constants("hilnas_permutation", fields)
+
+
+def _padding_constants(graph: Graph, operator: Operator) -> Constants:
+    image, output = graph.input_of(operator), graph.output_of(operator)
+    fields: Fields = (
+        ("sizes", _four(image.shape, 1)),
+        ("output_sizes", _four(output.shape, 1)),
+        ("before", _four(cast("Pad", operator.attributes).before, 0)),
+        ("value", str(quantization_of(output).zero_point)),
+    )
+    return Constants("hilnas_padding", fields)
+
+
+def _softmax_table(graph: Graph, operator: Operator) -> tuple[int, ...]:
+    return softmax_exponentials(quantization_of(graph.input_of(operator)).scale, cast("Softmax", operator.attributes).beta)
+
+
+def _softmax_kernel(graph: Graph, operator: Operator) -> Kernel:
+    dtype = graph.output_of(operator).dtype
+    return Kernel(f"hilnas_softmax_{dtype}", f"softmax_{dtype}.c", table_bytes=16 + 4 * len(_softmax_table(graph, operator)))
+
+
+def _softmax_constants(graph: Graph, operator: Operator) -> Constants:
+    values = graph.input_of(operator)
+    exponentials = np.array(_softmax_table(graph, operator))
+    fields: Fields = (
+        ("rows", str(prod(values.shape[:-1]))),
+        ("classes", str(values.shape[-1])),
+        ("exponential_count", str(len(exponentials))),
+        ("exponentials", "@exponentials"),
+    )
+    return Constants("hilnas_softmax", fields, (Table("exponentials", "int32_t", exponentials),))
+
+
+def _rescaling_kernel(graph: Graph, operator: Operator) -> Kernel:
+    source, result = graph.input_of(operator).dtype, graph.output_of(operator).dtype
+    return Kernel("hilnas_rescale_int8" if source == "int8" else f"hilnas_rescale_{source}_to_{result}", "rescale.c", table_bytes=20)
+
+
+def _rescaling_constants(graph: Graph, operator: Operator) -> Constants:
+    source, result = quantization_of(graph.input_of(operator)), quantization_of(graph.output_of(operator))
+    multiplier, shift = quantize_multiplier(source.scale / result.scale)
+    fields: Fields = (
+        ("elements", str(graph.output_of(operator).elements)),
+        ("input_zero_point", str(source.zero_point)),
+        ("multiplier", str(multiplier)),
+        ("shift", str(shift)),
+        ("zero_point", str(result.zero_point)),
+    )
+    return Constants("hilnas_rescaling", fields)
+
+
+def _svdf_kernel(graph: Graph, operator: Operator) -> Kernel:
+    features, times, bias = graph.input_of(operator, 1), graph.input_of(operator, 2), graph.argument(operator, 3)
+    weights = features.elements + times.elements + (4 * bias.elements if bias else 0)
+    return Kernel("hilnas_filter_svdf", "svdf.c", weights, table_bytes=56)
+
+
+def _svdf_constants(graph: Graph, operator: Operator) -> Constants:
+    values, features, times, state = (graph.input_of(operator, position) for position in (0, 1, 2, 4))
+    bias = graph.argument(operator, 3)
+    output = quantization_of(graph.output_of(operator))
+    first = quantize_multiplier(quantization_of(values).scale * quantization_of(features).scale / quantization_of(state).scale)
+    second = quantize_multiplier(quantization_of(state).scale * quantization_of(times).scale / output.scale)
+    tables = [Table("features", "int8_t", data_of(features).ravel()), Table("times", "int8_t", data_of(times).ravel())]
+    if bias is not None:
+        tables.append(Table("bias", "int32_t", data_of(bias).ravel()))
+    fields: Fields = (
+        ("inputs", str(features.shape[1])),
+        ("filters", str(features.shape[0])),
+        ("rank", str(cast("Svdf", operator.attributes).rank)),
+        ("steps", str(times.shape[1])),
+        ("input_zero_point", str(quantization_of(values).zero_point)),
+        ("state_zero_point", str(quantization_of(state).zero_point)),
+        ("feature_multiplier", str(first[0])),
+        ("feature_shift", str(first[1])),
+        ("multiplier", str(second[0])),
+        ("shift", str(second[1])),
+        ("output", output_field(graph, operator)),
+        ("features", "@features"),
+        ("times", "@times"),
+        ("bias", "@bias" if bias is not None else "0"),
+    )
+    return Constants("hilnas_svdf", fields, tuple(tables))
+
+
+FULLY_CONNECTED = Lowering(_connected_kernel, _connected_constants)
+ADD = Lowering(fixed_kernel("hilnas_add", "add.c", 44), _addition_constants)
+POOLING = Lowering(_pooling_kernel, _pooling_constants)
+MEAN = Lowering(fixed_kernel("hilnas_reduce_mean", "mean.c", 32), _reduction_constants)
+PAD = Lowering(fixed_kernel("hilnas_pad", "pad.c", 52), _padding_constants)
+TRANSPOSE = Lowering(fixed_kernel("hilnas_transpose", "transpose.c", 32), _permutation_constants)
+SOFTMAX = Lowering(_softmax_kernel, _softmax_constants)
+QUANTIZE = Lowering(_rescaling_kernel, _rescaling_constants)
+SVDF = Lowering(_svdf_kernel, _svdf_constants)

@@ -1,0 +1,87 @@
+"""What every way of compiling an operator shares: reading a graph, and writing the fields of a kernel's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
+from hilnas.firmware.graph import Convolution, Graph, Operator, Pooling, Quantization, Tensor
+from hilnas.firmware.kernel import Constants, Kernel
+from numpy.typing import NDArray
+
+Fields = tuple[tuple[str, str], ...]
+CHANNEL_BYTES = 12
+"""Size of hilnas_channel."""
+
+
+def _always(_graph: Graph, _operator: Operator) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """One way to compile an operator: the kernel (from shapes alone), its constants, and which operators it suits.
+
+    `dsp`: it needs the DSP extension.
+    """
+
+    kernel: Callable[[Graph, Operator], Kernel]
+    constants: Callable[[Graph, Operator], Constants]
+    suits: Callable[[Graph, Operator], bool] = _always
+    dsp: bool = False
+
+
+def fixed_kernel(function: str, source: str, table_bytes: int) -> Callable[[Graph, Operator], Kernel]:
+    """The kernel of an operator whose shapes do not matter for it."""
+    kernel = Kernel(function, source, table_bytes=table_bytes)
+    return lambda _graph, _operator: kernel
+
+
+def quantization_of(tensor: Tensor) -> Quantization:
+    """The quantisation of a tensor that must have one."""
+    assert tensor.quantization is not None
+    return tensor.quantization
+
+
+def data_of(tensor: Tensor) -> NDArray[np.integer]:
+    """The values of a constant."""
+    assert tensor.data is not None
+    return cast("NDArray[np.integer]", tensor.data)
+
+
+def biases_of(graph: Graph, operator: Operator, channels: int) -> list[int]:
+    """The bias of each output channel, 0 where there is none."""
+    bias = graph.argument(operator, 2)
+    return [0] * channels if bias is None else [int(value) for value in data_of(bias).ravel()]
+
+
+def real_multipliers(graph: Graph, operator: Operator, channels: int) -> list[float]:
+    """input scale * weight scale / output scale of each output channel, in double precision as the reference computes it."""
+    image, weights, output = (
+        quantization_of(tensor) for tensor in (graph.input_of(operator), graph.input_of(operator, 1), graph.output_of(operator))
+    )
+    return [image.scale * scale / output.scale for scale in weights.scales * (channels // len(weights.scales))]
+
+
+def channel_multipliers(graph: Graph, operator: Operator, channels: int) -> list[tuple[int, int]]:
+    """Multiplier and shift of each output channel."""
+    return [quantize_multiplier(real) for real in real_multipliers(graph, operator, channels)]
+
+
+def output_field(graph: Graph, operator: Operator) -> str:
+    """A hilnas_output."""
+    quantization = quantization_of(graph.output_of(operator))
+    activation = getattr(operator.attributes, "activation", "NONE")
+    low, high = activation_range(activation, quantization)
+    return f"{{{quantization.zero_point}, {low}, {high}}}"
+
+
+def geometry_field(graph: Graph, operator: Operator, window: tuple[int, int], dilations: tuple[int, int] = (1, 1)) -> str:
+    """A hilnas_geometry."""
+    attributes = cast("Convolution | Pooling", operator.attributes)
+    image, output = graph.input_of(operator).shape, graph.output_of(operator).shape
+    values = (*image[1:], *output[1:], *window, *attributes.strides, *dilations, attributes.padding.top, attributes.padding.left)
+    return "{" + ", ".join(map(str, values)) + "}"
