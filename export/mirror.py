@@ -222,6 +222,13 @@ def _pool(source: Value, module: Any) -> Value:
     return Value(pool(source.tensor, _pair(module.kernel_size), _pair(module.stride), "VALID"))
 
 
+def _zero_pad(source: Value, module: nn.ZeroPad2d) -> Value:
+    import tensorflow as tf
+
+    left, right, top, bottom = module.padding
+    return Value(tf.pad(source.tensor, ((0, 0), (top, bottom), (left, right), (0, 0))))
+
+
 def _flatten_layer(source: Value, module: nn.Flatten) -> Value:
     return _flatten(source, module.start_dim, module.end_dim)
 
@@ -268,6 +275,7 @@ _LAYERS: dict[type, Callable[..., Value]] = {
     nn.AvgPool2d: _pool,
     nn.AdaptiveAvgPool2d: _global_average,
     GlobalAveragePool: _global_average,
+    nn.ZeroPad2d: _zero_pad,
 }
 _FUNCTIONS: dict[Any, Callable[..., Value]] = {
     operator.add: _add,
