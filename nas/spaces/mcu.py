@@ -70,22 +70,22 @@ class McuSpace(SearchSpace):
         active: NDArray[np.bool_] = architectures[:, self.layout.exit_active] == 1
         return active
 
+    def live(self, architectures: Architectures) -> NDArray[np.bool_]:
+        """Which decisions change the network, shape (N, D): not those of absent blocks, inactive exits or the last stage."""
+        layout, live = self.layout, np.ones(architectures.shape, dtype=np.bool_)
+        blocks, exits = self.present_blocks(architectures), self.active_exits(architectures)
+        blocks[:, self.encoded_blocks :] = False
+        live[:, layout.kernel] = live[:, layout.expand] = blocks
+        live[:, layout.depth.stop - 1] = False
+        live[:, layout.exit_threshold] = live[:, layout.exit_expand] = live[:, layout.exit_kernel] = exits
+        return live
+
     def canonical(self, architectures: Architectures) -> Architectures:
         """The batch with every inert decision set to 0: equal rows are equal networks and have equal features."""
-        layout, batch = self.layout, architectures.copy()
+        batch = architectures * self.live(architectures)
+        # Increments that reach the stage's last slot alike are one choice, the smallest of them.
         increments = self.depths(architectures) - np.asarray(self.dimensions.base_depths)
-        batch[:, layout.depth] = np.searchsorted(np.asarray(self.dimensions.depth_increments), increments)
-        live = self.present_blocks(architectures)
-        live[:, self.encoded_blocks :] = False
-        active = self.active_exits(architectures)
-        for columns, mask in (
-            (layout.kernel, live),
-            (layout.expand, live),
-            (layout.exit_threshold, active),
-            (layout.exit_expand, active),
-            (layout.exit_kernel, active),
-        ):
-            batch[:, columns] *= mask
+        batch[:, self.layout.depth] = np.searchsorted(np.asarray(self.dimensions.depth_increments), increments)
         return batch
 
     @cached_property
