@@ -1,12 +1,14 @@
 #include "machine.h"
 #include "blocks.h"
 #include "peripherals.h"
+#include "semihosting.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unicorn/unicorn.h>
 
 #define MAX_WATCHES 8u
-#define NOWHERE 1u /* no instruction has an odd address */
+#define NOWHERE 1u              /* no instruction has an odd address */
+#define BREAKPOINT_EXCEPTION 7u /* QEMU, target/arm/cpu.h: EXCP_BKPT */
 
 /* The regions of the address space that hold peripherals, and the core's own. */
 static const struct {
@@ -30,6 +32,10 @@ struct machine {
     machine_mark *marks;
     size_t mark_count, mark_capacity;
     uint32_t return_address; /* of the marked call that is running, or NOWHERE */
+    byte_queue console;      /* what the firmware wrote by semihosting */
+    bool tolerates_peripherals;
+    machine_access *unknown_accesses; /* to peripherals, one for each address and direction */
+    size_t unknown_count, unknown_capacity;
 };
 
 static uint64_t cycles_now(void *machine_pointer) {
@@ -112,25 +118,47 @@ static void on_block(uc_engine *uc, uint64_t address64, uint32_t size, void *mac
         return;
     }
     self->is_resuming = false;
+    block *entered = blocks_find(&self->blocks, address, size);
+    if (entered->size == 0) {
+        entered = decode(self, address, size);
+    }
+    self->running_block = address;
+    if (self->timing.enter) {
+        self->timing.enter(self->timing.model, entered->timing);
+    }
     if (address == self->return_address) {
         leave_mark(self);
     }
     if (contains(self->marks_at, self->marks_at_count, address)) {
         enter_mark(self);
     }
-    block *entered = blocks_find(&self->blocks, address, size);
-    if (entered->size == 0) {
-        entered = decode(self, address, size);
-    }
-    self->running_block = address;
     self->instructions += entered->instructions;
-    if (self->timing.enter) {
-        self->timing.enter(self->timing.model, entered->timing);
+}
+
+/* Notes an access to a peripheral that is not modelled: it reads as zero and what is written to it is lost. */
+static void note_unknown(machine *self, uint32_t address, bool is_write) {
+    for (size_t i = 0; i < self->unknown_count; i++) {
+        if (self->unknown_accesses[i].address == address && self->unknown_accesses[i].is_write == is_write) {
+            self->unknown_accesses[i].count++;
+            return;
+        }
     }
+    if (self->unknown_count == self->unknown_capacity) {
+        size_t capacity = 2 * self->unknown_capacity + 16;
+        machine_access *grown = realloc(self->unknown_accesses, capacity * sizeof(*grown));
+        if (!grown) {
+            abort();
+        }
+        self->unknown_accesses = grown;
+        self->unknown_capacity = capacity;
+    }
+    self->unknown_accesses[self->unknown_count++] = (machine_access){address, self->running_block, is_write, 1};
 }
 
 static void report_access(machine *self, access_result result, uint32_t address, uint32_t size, bool is_write) {
-    if (result != ACCESS_DONE) {
+    if (result != ACCESS_DONE && self->tolerates_peripherals) {
+        note_unknown(self, address, is_write);
+    } else if (result != ACCESS_DONE) {
         stop_soon(self, result == ACCESS_UNMAPPED ? STOP_UNMAPPED : STOP_UNCLOCKED, address, size, is_write, 0);
     } else if (self->peripherals.reset_requested) {
         stop_soon(self, STOP_RESET, address, size, is_write, 0);
@@ -176,7 +204,7 @@ static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t address, int s
 }
 
 static void on_exception(uc_engine *uc, uint32_t number, void *self) {
-    stop_soon(self, STOP_EXCEPTION, 0, 0, false, number);
+    stop_soon(self, number == BREAKPOINT_EXCEPTION ? STOP_BREAKPOINT : STOP_EXCEPTION, 0, 0, false, number);
     uc_emu_stop(uc);
 }
 
@@ -232,6 +260,8 @@ void machine_destroy(machine *self) {
     peripherals_destroy(&self->peripherals);
     blocks_destroy(&self->blocks);
     free(self->marks);
+    free(self->unknown_accesses);
+    free(self->console.data);
     free(self);
 }
 
@@ -254,13 +284,14 @@ bool machine_read(machine *self, uint32_t address, void *data, size_t size) {
 
 bool machine_reset(machine *self, uint32_t vectors) {
     uint32_t words[2];
-    if (!machine_read(self, vectors, words, sizeof(words))) {
-        return false;
-    }
+    return machine_read(self, vectors, words, sizeof(words)) && machine_start(self, words[0], words[1]);
+}
+
+bool machine_start(machine *self, uint32_t stack_pointer, uint32_t entry) {
     peripherals_reset(&self->peripherals);
     self->return_address = NOWHERE;
-    return uc_reg_write(self->uc, UC_ARM_REG_SP, &words[0]) == UC_ERR_OK &&
-           uc_reg_write(self->uc, UC_ARM_REG_PC, &words[1]) == UC_ERR_OK;
+    return uc_reg_write(self->uc, UC_ARM_REG_SP, &stack_pointer) == UC_ERR_OK &&
+           uc_reg_write(self->uc, UC_ARM_REG_PC, &entry) == UC_ERR_OK;
 }
 
 static bool add_watch(uint32_t *addresses, size_t *count, uint32_t address) {
@@ -279,10 +310,8 @@ bool machine_stop_at(machine *self, uint32_t address) {
     return add_watch(self->stops_at, &self->stops_at_count, address);
 }
 
-void machine_run(machine *self, uint64_t instructions, machine_stop *stop) {
-    uint32_t pc = 0;
-    uc_reg_read(self->uc, UC_ARM_REG_PC, &pc);
-    self->limit = self->instructions + instructions;
+/* Runs from `pc` until something stops it; returns where. */
+static uint32_t run_until_stopped(machine *self, uint32_t pc) {
     self->is_stopping = false;
     self->is_resuming = true;
     uc_err error = uc_emu_start(self->uc, pc | 1u, NOWHERE, 0, 0);
@@ -290,6 +319,32 @@ void machine_run(machine *self, uint64_t instructions, machine_stop *stop) {
         stop_soon(self, STOP_ENGINE_ERROR, 0, 0, false, error);
     }
     uc_reg_read(self->uc, UC_ARM_REG_PC, &pc);
+    return pc;
+}
+
+/* Whether the firmware stopped at a breakpoint that was a semihosting call, and goes on behind it. */
+static bool served_semihosting(machine *self, uint32_t pc) {
+    uint16_t instruction = 0;
+    uint32_t code = 0;
+    if (self->stop.reason != STOP_BREAKPOINT || !machine_read(self, pc, &instruction, sizeof(instruction)) ||
+        instruction != SEMIHOSTING_BREAKPOINT) {
+        return false;
+    }
+    if (semihosting_call(self->uc, &self->console, &code)) {
+        self->stop = (machine_stop){.reason = STOP_EXIT, .detail = code};
+        return false;
+    }
+    return true;
+}
+
+void machine_run(machine *self, uint64_t instructions, machine_stop *stop) {
+    uint32_t pc = 0;
+    uc_reg_read(self->uc, UC_ARM_REG_PC, &pc);
+    self->limit = self->instructions + instructions;
+    pc = run_until_stopped(self, pc);
+    while (served_semihosting(self, pc)) {
+        pc = run_until_stopped(self, pc + 2);
+    }
     *stop = self->stop;
     stop->pc = pc;
     stop->block = self->running_block;
@@ -304,6 +359,22 @@ void machine_uart_send(machine *self, const uint8_t *data, size_t size) {
 
 size_t machine_uart_receive(machine *self, uint8_t *data, size_t capacity) {
     return queue_pop(&self->peripherals.to_host, data, capacity);
+}
+
+size_t machine_console_receive(machine *self, uint8_t *data, size_t capacity) {
+    return queue_pop(&self->console, data, capacity);
+}
+
+void machine_tolerate_peripherals(machine *self) {
+    self->tolerates_peripherals = true;
+}
+
+size_t machine_unknown_count(const machine *self) {
+    return self->unknown_count;
+}
+
+const machine_access *machine_unknown_accesses(const machine *self) {
+    return self->unknown_accesses;
 }
 
 size_t machine_mark_count(const machine *self) {

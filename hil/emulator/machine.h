@@ -19,6 +19,8 @@ typedef enum {
     STOP_UNCLOCKED,    /* an access to a peripheral whose clock is off: `address` */
     STOP_EXCEPTION,    /* an exception, which the machine does not take: `detail` is Unicorn's number */
     STOP_ENGINE_ERROR, /* anything else that Unicorn reports: `detail` is its error */
+    STOP_BREAKPOINT,   /* BKPT other than a semihosting call */
+    STOP_EXIT,         /* the firmware ended itself by semihosting: `detail` is its exit code */
 } stop_reason;
 
 typedef struct {
@@ -43,6 +45,14 @@ typedef struct {
     uint64_t return_cycles;
 } machine_mark;
 
+/* Accesses to an address of a peripheral that is not modelled, and the block that made the first. */
+typedef struct {
+    uint32_t address;
+    uint32_t block;
+    uint64_t is_write;
+    uint64_t count;
+} machine_access;
+
 /* `part` names the peripherals; `uart_base` is the UART that is connected. Null if the part is not known or memory is
  * short. */
 machine *machine_create(const char *part, uint32_t uart_base, double cycles_per_instruction);
@@ -57,6 +67,14 @@ bool machine_read(machine *self, uint32_t address, void *data, size_t size);
 
 /* Sets the stack pointer and the program counter from the vector table at `vectors`. */
 bool machine_reset(machine *self, uint32_t vectors);
+
+/* The same without a vector table. */
+bool machine_start(machine *self, uint32_t stack_pointer, uint32_t entry);
+
+/* From now on, peripherals that are not modelled, or not clocked, read as zero; the machine notes them and goes on. */
+void machine_tolerate_peripherals(machine *self);
+size_t machine_unknown_count(const machine *self);
+const machine_access *machine_unknown_accesses(const machine *self);
 bool machine_mark_calls(machine *self, uint32_t address);
 bool machine_stop_at(machine *self, uint32_t address);
 
@@ -65,6 +83,9 @@ void machine_run(machine *self, uint64_t instructions, machine_stop *stop);
 
 void machine_uart_send(machine *self, const uint8_t *data, size_t size);
 size_t machine_uart_receive(machine *self, uint8_t *data, size_t capacity);
+
+/* What the firmware wrote by semihosting. */
+size_t machine_console_receive(machine *self, uint8_t *data, size_t capacity);
 
 size_t machine_mark_count(const machine *self);
 const machine_mark *machine_marks(const machine *self);

@@ -3,28 +3,55 @@
 from __future__ import annotations
 
 import ctypes as c
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
 from hilnas.boards.board import Board
 from hilnas.errors import BoardError, InputError, TargetError
-from hilnas.hil.emulator.elf import Elf
-from hilnas.hil.emulator.native import MachineMark, MachineStop, StopReason, library
+from hilnas.hil.elf import Elf
+from hilnas.hil.emulator.native import MachineAccess, MachineMark, MachineStop, StopReason, library
 
 _PAGE = 4096
 _RECEIVE_BYTES = 65_536
 # Unicorn's numbers of the exceptions that code without interrupts can raise (QEMU, target/arm/cpu.h).
-_EXCEPTIONS = {1: "an undefined instruction", 2: "SVC", 3: "a prefetch abort", 4: "a data abort", 7: "BKPT", 17: "no coprocessor", 18: "invalid state"}
+_EXCEPTIONS = {
+    1: "an undefined instruction",
+    2: "SVC",
+    3: "a prefetch abort",
+    4: "a data abort",
+    17: "no coprocessor",
+    18: "invalid state",
+}
+    1: "an undefined instruction",
+    2: "SVC",
+    3: "a prefetch abort",
+    4: "a data abort",
+    7: "BKPT",
+    17: "no coprocessor",
+    18: "invalid state",
+}
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why the machine stopped, where, and its counts since it was created."""
+    """Why the machine stopped, where, its counts since it was created, and the code with which the firmware ended itself."""
 
     reason: StopReason
     pc: int
     instructions: int
     cycles: int
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class UnknownAccess:
+    """Accesses to an address of a peripheral that is not modelled: the block that made the first, and how many there were."""
+
+    address: int
+    block: int
+    is_write: bool
+    count: int
 
 
 @dataclass(frozen=True)
@@ -92,6 +119,25 @@ class Machine:
         vectors = self.board.memories[self.board.placement.text].base
         self._library.machine_reset(self._handle, vectors)
 
+    def start(self, stack_pointer: int, entry: int) -> None:
+        """Puts core and peripherals into reset and starts at `entry`, whatever the vector table says."""
+        self._library.machine_start(self._handle, stack_pointer, entry)
+
+    def set_timing(self, timing: c.Structure) -> None:
+        """Takes its time from a model (`TimingModel.machine_timing`), which must live longer. Before the first run."""
+        if not self._library.machine_set_timing(self._handle, c.byref(timing)):
+            raise TargetError("the emulator cannot follow the firmware's memory accesses", "Use --timing fast.")
+
+    def tolerate_peripherals(self) -> None:
+        """From now on peripherals that are not modelled read as zero and are noted instead of being an error."""
+        self._library.machine_tolerate_peripherals(self._handle)
+
+    def unknown_accesses(self) -> tuple[UnknownAccess, ...]:
+        """What was noted of peripherals that are not modelled."""
+        count = self._library.machine_unknown_count(self._handle)
+        rows: list[MachineAccess] = self._library.machine_unknown_accesses(self._handle)[:count]
+        return tuple(UnknownAccess(row.address, row.block, bool(row.is_write), row.count) for row in rows)
+
     def mark_calls(self, symbol: str) -> None:
         """Notes every call of a function from now on."""
         self._library.machine_mark_calls(self._handle, self.elf.address_of(symbol))
@@ -109,7 +155,9 @@ class Machine:
         stop = MachineStop()
         self._library.machine_run(self._handle, instructions, c.byref(stop))
         reason = StopReason(stop.reason)
-        if reason in (StopReason.LIMIT, StopReason.IDLE, StopReason.SYMBOL):
+        if reason is StopReason.EXIT:
+            return Stop(reason, stop.pc, stop.instructions, stop.cycles, stop.detail)
+        if reason in (StopReason.LIMIT, StopReason.IDLE, StopReason.SYMBOL, StopReason.BREAKPOINT):
             return Stop(reason, stop.pc, stop.instructions, stop.cycles)
         if reason is StopReason.RESET:
             self.reset()
@@ -122,9 +170,16 @@ class Machine:
 
     def receive(self) -> bytes:
         """Takes what the firmware has sent over its UART."""
+        return self._take(self._library.machine_uart_receive)
+
+    def receive_console(self) -> bytes:
+        """Takes what the firmware has written by semihosting."""
+        return self._take(self._library.machine_console_receive)
+
+    def _take(self, receive: Callable[[c.c_void_p, c.Array[c.c_char], int], int]) -> bytes:
         buffer = c.create_string_buffer(_RECEIVE_BYTES)
         received = bytearray()
-        while size := self._library.machine_uart_receive(self._handle, buffer, _RECEIVE_BYTES):
+        while size := receive(self._handle, buffer, _RECEIVE_BYTES):
             received += buffer.raw[:size]
         return bytes(received)
 
@@ -157,10 +212,14 @@ class Machine:
         place = f"in {self.elf.function_at(stop.block)} at {stop.block:#010x}"
         access = f"the firmware {'wrote' if stop.is_write else 'read'} {stop.size} bytes at {stop.address:#010x} {place}"
         if reason is StopReason.UNMAPPED:
-            return TargetError(f"{access}: {self.board.name} has no memory or modelled peripheral there", "Check pointers and the board file.")
+            return TargetError(
+                f"{access}: {self.board.name} has no memory or modelled peripheral there", "Check pointers and the board file."
+            )
         if reason is StopReason.UNCLOCKED:
             return TargetError(f"{access}: the clock of that peripheral is off", "Enable it in RCC first.")
         if reason is StopReason.EXCEPTION:
             name = _EXCEPTIONS.get(stop.detail, f"exception {stop.detail}")
             return TargetError(f"the firmware raised {name} {place}, and the emulator takes no exceptions", "Run it on the target qemu.")
-        return TargetError(f"the emulation failed {place}: Unicorn error {stop.detail}", "Run it on the target qemu to see whether it faults.")
+        return TargetError(
+            f"the emulation failed {place}: Unicorn error {stop.detail}", "Run it on the target qemu to see whether it faults."
+        )

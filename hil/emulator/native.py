@@ -24,6 +24,8 @@ class StopReason(IntEnum):
     UNCLOCKED = 5
     EXCEPTION = 6
     ENGINE_ERROR = 7
+    BREAKPOINT = 8
+    EXIT = 9
 
 
 class MachineStop(c.Structure):
@@ -55,6 +57,17 @@ class MachineMark(c.Structure):
     )
 
 
+class MachineAccess(c.Structure):
+    """`machine_access` of machine.h."""
+
+    _fields_ = (
+        ("address", c.c_uint32),
+        ("block", c.c_uint32),
+        ("is_write", c.c_uint64),
+        ("count", c.c_uint64),
+    )
+
+
 _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "machine_create": (c.c_void_p, (c.c_char_p, c.c_uint32, c.c_double)),
     "machine_destroy": (None, (c.c_void_p,)),
@@ -63,6 +76,11 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "machine_write": (c.c_bool, (c.c_void_p, c.c_uint32, c.c_char_p, c.c_size_t)),
     "machine_read": (c.c_bool, (c.c_void_p, c.c_uint32, c.c_void_p, c.c_size_t)),
     "machine_reset": (c.c_bool, (c.c_void_p, c.c_uint32)),
+    "machine_start": (c.c_bool, (c.c_void_p, c.c_uint32, c.c_uint32)),
+    "machine_tolerate_peripherals": (None, (c.c_void_p,)),
+    "machine_unknown_count": (c.c_size_t, (c.c_void_p,)),
+    "machine_unknown_accesses": (c.POINTER(MachineAccess), (c.c_void_p,)),
+    "machine_console_receive": (c.c_size_t, (c.c_void_p, c.c_void_p, c.c_size_t)),
     "machine_mark_calls": (c.c_bool, (c.c_void_p, c.c_uint32)),
     "machine_stop_at": (c.c_bool, (c.c_void_p, c.c_uint32)),
     "machine_run": (None, (c.c_void_p, c.c_uint64, c.POINTER(MachineStop))),
