@@ -25,7 +25,7 @@ from hilnas.firmware.toolchain import ARM, WARNINGS, compile_cached
 SOURCE_FOLDER = "src"
 # The last flag keeps the compiler from turning loops into calls of memcpy, which the runtime has only in a small form.
 _COMMON_FLAGS = (
-    *("-std=gnu11", "-mthumb", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-common", *WARNINGS),
+    *("-std=gnu11", "-mthumb", "-ffunction-sections", "-fdata-sections", "-fno-common", *WARNINGS),
     "-fno-tree-loop-distribute-patterns",
 )
 _SMALL, _FAST = "-Os", "-O2"

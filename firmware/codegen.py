@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import floor, frexp
 
 import numpy as np
+
 from hilnas.firmware.graph import Graph, Quantization, Tensor
 from hilnas.firmware.kernel import Constants, Table
 from hilnas.firmware.lower import Layer, Program

@@ -10,6 +10,7 @@ from functools import lru_cache
 from math import ceil, floor, frexp, isfinite
 
 import numpy as np
+
 from hilnas.firmware.graph import Activation, Quantization
 
 INT32_MAX = 2**31 - 1
@@ -93,6 +94,15 @@ def saturating_multiply_by_power_of_two(value: int, exponent: int) -> int:
     if exponent < 0:
         return rounding_divide_by_power_of_two(value, -exponent)
     return max(INT32_MIN, min(INT32_MAX, value << exponent))
+
+
+def scale_accumulator(value: int, multiplier: int, shift: int) -> int:
+    """value * multiplier / 2^31 * 2^shift, rounded after the multiplication and again after a shift to the right.
+
+    Source: MultiplyByQuantizedMultiplier.
+    """
+    product = rounding_doubling_high_multiply(value << max(shift, 0), multiplier)
+    return rounding_divide_by_power_of_two(product, max(-shift, 0))
 
 
 def activation_range(activation: Activation, quantization: Quantization) -> tuple[int, int]:

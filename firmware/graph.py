@@ -7,8 +7,9 @@ from math import prod
 from typing import Literal
 
 import numpy as np
-from hilnas.tflite.exits import Exits
 from numpy.typing import NDArray
+
+from hilnas.tflite.exits import Exits
 
 Activation = Literal["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]
 

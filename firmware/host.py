@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from hilnas.errors import BuildError
 from hilnas.firmware.compile import CompiledModel, compile_model
 from hilnas.firmware.toolchain import HOST, WARNINGS, compile_cached
-from numpy.typing import NDArray
 
 KERNELS_FOLDER = Path(__file__).parent / "kernels"
 RUNTIME_FOLDER = Path(__file__).parent / "runtime"

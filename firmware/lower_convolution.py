@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
+
+from hilnas.firmware.fixed_point import activation_range, scale_accumulator
 from hilnas.firmware.graph import Convolution, Graph, Operator, Tensor
 from hilnas.firmware.kernel import Constants, Kernel, Table
 from hilnas.firmware.lowering import (
@@ -17,9 +22,7 @@ from hilnas.firmware.lowering import (
     geometry_field,
     output_field,
     quantization_of,
-    real_multipliers,
 )
-from numpy.typing import NDArray
 
 PARAMETER_BYTES = 44
 """Size of hilnas_convolution."""
@@ -54,7 +57,7 @@ def _portable_constants(graph: Graph, operator: Operator) -> Constants:
     return _constants(graph, operator, Table("weights", "int8_t", data_of(weights).ravel()), rows)
 
 
-def _constants(graph: Graph, operator: Operator, weights: Table, channels: list[tuple[int, ...]]) -> Constants:
+def _constants(graph: Graph, operator: Operator, weights: Table, channels: Sequence[tuple[int, ...]]) -> Constants:
     window = graph.input_of(operator, 1).shape[1:3]
     dilations = cast("Convolution", operator.attributes).dilations
     fields: Fields = (
@@ -78,40 +81,53 @@ def _filters(graph: Graph, operator: Operator) -> NDArray[np.int64]:
     return weights.reshape(-1, channels).T if _depthwise(operator) else weights.reshape(channels, -1)
 
 
-def _is_bounded(graph: Graph, operator: Operator) -> bool:
-    """Whether hilnas_scale_bounded is exact for every channel. True where weights are not known yet."""
-    if _is_placeholder(graph.input_of(operator, 1)):
-        return True
-    filters = _filters(graph, operator)
-    return _bounded_channels(graph, operator, filters) is not None
+@dataclass(frozen=True, eq=False)
+class _BoundedFilters:
+    """What the DSP kernels need of a convolution: filters as one row a channel, and its channels' (bias, multiplier, shift).
+
+    The zero point is folded into the bias, the shift is to the right. A channel whose output is the same for every input has no
+    weights, and a bias that gives that output.
+    """
+
+    filters: NDArray[np.int64]
+    channels: list[tuple[int, int, int]]
 
 
-def _bounded_channels(graph: Graph, operator: Operator, filters: NDArray[np.int64]) -> list[tuple[int, int, int]] | None:
-    """Bias with the zero point folded in, multiplier and shift to the right of each channel; None where one is out of bounds."""
-    channels = len(filters)
+def _bounded_filters(graph: Graph, operator: Operator) -> _BoundedFilters | None:
+    """None where an accumulator or a multiplier leaves the bounds within which the DSP kernels are exact."""
+    filters = _filters(graph, operator).copy()
+    count = len(filters)
+    biases = np.array(biases_of(graph, operator, count), np.int64)
     zero_point = quantization_of(graph.input_of(operator)).zero_point
-    biases = np.array(biases_of(graph, operator, channels), np.int64)
-    magnitudes = np.abs(filters).sum(axis=1)
+    output_point = quantization_of(graph.output_of(operator)).zero_point
+    positive, negative = np.maximum(filters, 0).sum(axis=1), np.minimum(filters, 0).sum(axis=1)
+    # Inputs less their zero point; a padded place counts as 0, which lies between.
+    low, high = -128 - zero_point, 127 - zero_point
+    lowest = biases + positive * low + negative * high
+    highest = biases + positive * high + negative * low
     folded = biases - zero_point * filters.sum(axis=1)
-    if (np.abs(folded) + 128 * magnitudes >= ACCUMULATOR_LIMIT).any():
-        return None
-    largest = np.abs(biases) + 255 * magnitudes
-    rows = []
-    multipliers = channel_multipliers(graph, operator, channels)
-    for index, real in enumerate(real_multipliers(graph, operator, channels)):
-        multiplier, shift = multipliers[index]
-        if largest[index] * real < 0.25:
-            multiplier, shift = 0, -1  # no sum of this channel is worth a step of the output
-        if not 1 <= -shift <= MAX_SHIFT:
+    extents = np.abs(folded) + 128 * (positive - negative)
+    channels = []
+    for index, (multiplier, shift) in enumerate(channel_multipliers(graph, operator, count)):
+        outputs = [_output_of(graph, operator, int(value), multiplier, shift) for value in (lowest[index], highest[index])]
+        if outputs[0] == outputs[1]:
+            filters[index] = 0
+            # Scaled by 1/4 without rounding.
+            channels.append((4 * (outputs[0] - output_point), 2**30, 1))
+        elif 1 <= -shift <= MAX_SHIFT and extents[index] < ACCUMULATOR_LIMIT:
+            channels.append((int(folded[index]), multiplier, -shift))
+        else:
             return None
-        rows.append((int(folded[index]), multiplier, -shift))
-    return rows
+    return _BoundedFilters(filters, channels)
 
 
-def _bounded_rows(graph: Graph, operator: Operator) -> list[tuple[int, ...]]:
-    rows = _bounded_channels(graph, operator, _filters(graph, operator))
-    assert rows is not None
-    return list(rows)
+def _output_of(graph: Graph, operator: Operator, accumulator: int, multiplier: int, shift: int) -> int:
+    """The int8 output of an accumulator within 32 bits; outside, none is right."""
+    if not -(2**31) <= accumulator << max(shift, 0) < 2**31:
+        return accumulator
+    output = quantization_of(graph.output_of(operator))
+    low, high = activation_range(cast("Convolution", operator.attributes).activation, output)
+    return max(low, min(high, scale_accumulator(accumulator, multiplier, shift) + output.zero_point))
 
 
 def _up(value: int, multiple: int) -> int:
@@ -139,30 +155,31 @@ def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
 def _packed_suits(graph: Graph, operator: Operator) -> bool:
     if _is_placeholder(graph.input_of(operator, 1)):
         return True
-    filters = _filters(graph, operator)
-    doubles, singles = filters[0::2], filters[1::2]
+    bounded = _bounded_filters(graph, operator)
+    if bounded is None:
+        return False
+    doubles, singles = bounded.filters[0::2], bounded.filters[1::2]
     if (np.abs(doubles).sum(axis=1) >= PACKED_LIMIT).any():
         return False
-    if ((doubles[: len(singles)] == -128) & (singles < 0)).any():
-        return False
-    return _bounded_channels(graph, operator, filters) is not None
+    return not ((doubles[: len(singles)] == -128) & (singles < 0)).any()
 
 
 def _packed_constants(graph: Graph, operator: Operator) -> Constants:
     """Weights by group of four channels, then by pair of inputs (0 2, 1 3 of each four): two halfwords for channels 0 and 1, two for
     channels 2 and 3."""
     channels, height, run = _packed_shape(graph, operator)
-    weights = data_of(graph.input_of(operator, 1)).astype(np.int64)
+    bounded = _bounded_filters(graph, operator)
+    assert bounded is not None
+    filters = bounded.filters.reshape(len(bounded.filters), height, -1)
     padded = np.zeros((channels, height, run), np.int64)
-    padded[: len(weights), :, : weights.shape[2] * weights.shape[3]] = weights.reshape(len(weights), height, -1)
+    padded[: len(filters), :, : filters.shape[2]] = filters
     # Axes: group, half of the group, channel of the half, four inputs, odd or even, pair member.
     lanes = padded.reshape(channels // GROUP, 2, 2, -1, 2, 2)
     halfwords = 256 * lanes[:, :, 0] + lanes[:, :, 1]
     # Now: group, half, four inputs, pair member, odd or even. To: group, four inputs, odd or even, half, pair member.
     packed = halfwords.transpose(0, 2, 4, 1, 3).ravel()
-    rows = _bounded_rows(graph, operator)
-    rows += [(0, 0, 1)] * (channels - len(rows))
-    return _constants(graph, operator, Table("weights", "int16_t", packed), rows)
+    padding = [(0, 0, 1)] * (channels - len(filters))
+    return _constants(graph, operator, Table("weights", "int16_t", packed), [*bounded.channels, *padding])
 
 
 def _lane_taps(graph: Graph, operator: Operator) -> int:
@@ -192,13 +209,14 @@ def _lane_suits(graph: Graph, operator: Operator) -> bool:
         and attributes.dilations == (1, 1)
         and channels == graph.input_of(operator).shape[3] >= GROUP
         and _lane_taps(graph, operator) in DEPTHWISE_TAPS
-        and _is_bounded(graph, operator)
+        and (_is_placeholder(graph.input_of(operator, 1)) or _bounded_filters(graph, operator) is not None)
     )
 
 
 def _lane_constants(graph: Graph, operator: Operator) -> Constants:
-    weights = Table("weights", "int8_t", data_of(graph.input_of(operator, 1)).ravel())
-    return _constants(graph, operator, weights, _bounded_rows(graph, operator))
+    bounded = _bounded_filters(graph, operator)
+    assert bounded is not None
+    return _constants(graph, operator, Table("weights", "int8_t", bounded.filters.T.ravel()), bounded.channels)
 
 
 PORTABLE = Lowering(_portable_kernel, _portable_constants)

@@ -6,6 +6,7 @@ from math import prod
 from typing import cast
 
 import numpy as np
+
 from hilnas.firmware.fixed_point import quantize_multiplier, softmax_exponentials, wide_multiplier
 from hilnas.firmware.graph import Graph, Operator, Pad, Permutation, Pooling, Reduction, Softmax, Svdf
 from hilnas.firmware.kernel import Constants, Kernel, Table

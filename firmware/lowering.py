@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
+
 from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
 from hilnas.firmware.graph import Convolution, Graph, Operator, Pooling, Quantization, Tensor
 from hilnas.firmware.kernel import Constants, Kernel
-from numpy.typing import NDArray
 
 Fields = tuple[tuple[str, str], ...]
 CHANNEL_BYTES = 12

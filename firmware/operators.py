@@ -9,6 +9,7 @@ from math import prod
 from typing import Any, cast
 
 import numpy as np
+
 from hilnas.firmware.graph import (
     Activated,
     Activation,

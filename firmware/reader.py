@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
 from hilnas.errors import ModelError
 from hilnas.firmware.graph import ITEM_SIZES, Graph, Operator, Quantization, Tensor
 from hilnas.firmware.operators import TABLE, Unsupported, argument_problems

@@ -59,47 +59,91 @@ static void gather_window(const hilnas_convolution *layer, const int8_t *input, 
     }
 }
 
-/* The sums of four channels for two pixels: sums[2 * channel + pixel]. Returns the weights behind those that it used. */
-static inline const uint32_t *multiply(const uint32_t *weights, const uint32_t *columns, const uint32_t *end, int32_t sums[8]) {
-    int32_t s00 = 0, s01 = 0, s20 = 0, s21 = 0, b00 = 0, b01 = 0, b20 = 0, b21 = 0;
-#pragma GCC unroll 2
-    do {
-        const uint32_t first = columns[0], second = columns[1];
-        const uint32_t w0 = weights[0], w2 = weights[1];
-        const uint32_t low0 = hilnas_even_bytes(w0), low2 = hilnas_even_bytes(w2);
-        s00 = hilnas_smlad(w0, first, s00);
-        s01 = hilnas_smlad(w0, second, s01);
-        b00 = hilnas_smlad(low0, first, b00);
-        b01 = hilnas_smlad(low0, second, b01);
-        s20 = hilnas_smlad(w2, first, s20);
-        s21 = hilnas_smlad(w2, second, s21);
-        b20 = hilnas_smlad(low2, first, b20);
-        b21 = hilnas_smlad(low2, second, b21);
-        columns += 2;
-        weights += 2;
-    } while (columns != end);
-    sums[0] = (int32_t)((uint32_t)s00 - (uint32_t)b00) >> 8;
-    sums[1] = (int32_t)((uint32_t)s01 - (uint32_t)b01) >> 8;
-    sums[2] = b00;
-    sums[3] = b01;
-    sums[4] = (int32_t)((uint32_t)s20 - (uint32_t)b20) >> 8;
-    sums[5] = (int32_t)((uint32_t)s21 - (uint32_t)b21) >> 8;
-    sums[6] = b20;
-    sums[7] = b21;
+/* The sums of four channels for two pixels, sums[2 * channel + pixel] with the even channels times 256 too large by what the odd
+ * ones are. Returns the weights behind those that it used. `end` is at least four words behind `columns`. */
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
+
+/* In assembly because the loop needs all registers: eight sums, two pointers and four operands. Its end is kept in s0. */
+__attribute__((naked, noinline)) static const uint32_t *
+multiply(__attribute__((unused)) const uint32_t *weights, __attribute__((unused)) const uint32_t *columns,
+         __attribute__((unused)) const uint32_t *end, __attribute__((unused)) int32_t sums[8]) {
+#define STEP                                                                                                           \
+    "ldrd r2, r3, [r1], #8\n"                                                                                          \
+    "ldrd r12, lr, [r0], #8\n"                                                                                         \
+    "smlad r4, r12, r2, r4\n"                                                                                          \
+    "smlad r5, r12, r3, r5\n"                                                                                          \
+    "sxtb16 r12, r12\n"                                                                                                \
+    "smlad r8, lr, r2, r8\n"                                                                                           \
+    "smlad r9, lr, r3, r9\n"                                                                                           \
+    "sxtb16 lr, lr\n"                                                                                                  \
+    "smlad r6, r12, r2, r6\n"                                                                                          \
+    "smlad r7, r12, r3, r7\n"                                                                                          \
+    "smlad r10, lr, r2, r10\n"                                                                                         \
+    "smlad r11, lr, r3, r11\n"
+    __asm volatile("push {r3-r11, lr}\n"
+                   "vmov s0, r2\n"
+                   "mov r4, #0\n"
+                   "mov r5, #0\n"
+                   "mov r6, #0\n"
+                   "mov r7, #0\n"
+                   "mov r8, #0\n"
+                   "mov r9, #0\n"
+                   "mov r10, #0\n"
+                   "mov r11, #0\n"
+                   ".balign 8\n"
+                   "1:\n" STEP STEP "vmov r12, s0\n"
+                   "cmp r1, r12\n"
+                   "bne 1b\n"
+                   "pop {r3}\n"
+                   "stm r3, {r4-r11}\n"
+                   "pop {r4-r11, pc}\n");
+#undef STEP
+}
+
+#else
+
+static const uint32_t *multiply(const uint32_t *weights, const uint32_t *columns, const uint32_t *end, int32_t sums[8]) {
+    memset(sums, 0, 8 * sizeof sums[0]);
+    for (; columns != end; columns += 2, weights += 2) {
+        for (int32_t half = 0; half < 2; half++) {
+            const uint32_t low = hilnas_even_bytes(weights[half]);
+            for (int32_t pixel = 0; pixel < 2; pixel++) {
+                int32_t *pair = sums + 4 * half + pixel;
+                pair[0] = hilnas_smlad(weights[half], columns[pixel], pair[0]);
+                pair[2] = hilnas_smlad(low, columns[pixel], pair[2]);
+            }
+        }
+    }
     return weights;
 }
 
-/* The outputs of four channels of one pixel, a byte each. `sums` is the first of every second sum. */
-static inline uint32_t outputs_of(const hilnas_output *range, const hilnas_channel *channels, const int32_t *sums) {
-    uint32_t bytes = 0;
+#endif
+
+/* The sums of the four channels of one pixel, out of what `multiply` left. */
+static inline void separate(const int32_t *packed, int32_t sums[4]) {
+    sums[0] = (int32_t)((uint32_t)packed[0] - (uint32_t)packed[2]) >> 8;
+    sums[1] = packed[2];
+    sums[2] = (int32_t)((uint32_t)packed[4] - (uint32_t)packed[6]) >> 8;
+    sums[3] = packed[6];
+}
+
+/* The outputs of four channels of one pixel, a byte each. */
+static inline uint32_t outputs_of(const hilnas_output *range, const hilnas_channel *channels, const int32_t *packed) {
+    const int32_t rounding = 2 * range->zero_point + 1;
+    int32_t sums[4];
+    separate(packed, sums);
 #pragma GCC unroll 4
     for (int32_t c = 0; c < 4; c++) {
-        const int32_t shift = channels[c].shift, offset = (2 * range->zero_point + 1) * (1 << (shift - 1));
-        const hilnas_bounded_scale scale = {channels[c].multiplier, shift, offset};
-        const int32_t value = hilnas_scale_bounded(sums[2 * c] + channels[c].bias, scale);
-        bytes |= ((uint32_t)hilnas_clamp(value, range->low, range->high) & 0xFFu) << (8 * c);
+        const int32_t shift = channels[c].shift;
+        const hilnas_bounded_scale scale = {channels[c].multiplier, shift, rounding * (1 << (shift - 1))};
+        sums[c] = hilnas_saturate(hilnas_scale_bounded(sums[c] + channels[c].bias, scale));
     }
-    return bytes;
+    if (range->low > INT8_MIN || range->high < INT8_MAX) {
+        for (int32_t c = 0; c < 4; c++) {
+            sums[c] = hilnas_clamp(sums[c], range->low, range->high);
+        }
+    }
+    return hilnas_pack(sums[0], sums[1], sums[2], sums[3]);
 }
 
 static inline void store_channels(int8_t *output, uint32_t bytes, int32_t count) {

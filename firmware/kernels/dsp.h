@@ -70,7 +70,16 @@ static inline int32_t hilnas_smmulr(int32_t a, int32_t b) {
     return high;
 }
 
+/* Within int8. */
+static inline int32_t hilnas_saturate(int32_t value) {
+    return __ssat(value, 8);
+}
+
 #else
+
+static inline int32_t hilnas_saturate(int32_t value) {
+    return value < INT8_MIN ? INT8_MIN : value > INT8_MAX ? INT8_MAX : value;
+}
 
 static inline int32_t hilnas_lane(uint32_t word, int32_t index) {
     return (int16_t)(uint16_t)(word >> (16 * index));
@@ -115,6 +124,11 @@ static inline int32_t hilnas_smmulr(int32_t a, int32_t b) {
 }
 
 #endif
+
+/* Four bytes, the first lowest. */
+static inline uint32_t hilnas_pack(int32_t a, int32_t b, int32_t c, int32_t d) {
+    return ((uint32_t)a & 0xFFu) | ((uint32_t)b & 0xFFu) << 8 | ((uint32_t)c & 0xFFu) << 16 | (uint32_t)d << 24;
+}
 
 /* How accumulators of one output channel become outputs with few instructions: |acc| < 2^30 and 1 <= shift <= 22 are known. */
 typedef struct {
