@@ -22,12 +22,16 @@ class LayerMeasurement:
 
 @dataclass(frozen=True)
 class ExitStatistics:
-    """How often each exit was taken on a named data set and what that costs: exit_0 .. exit_n, then the final output."""
+    """How often each exit was taken on a named data set and what that costs: exit_0 .. exit_n, then the final output.
+
+    `accuracy` is in [0, 1], by the output of the exit that was taken; None if the data set has no labels.
+    """
 
     data: str
     counts: tuple[int, ...]
     cycles_to_exit: tuple[int | None, ...]
     expected_latency_s: float | None
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True)

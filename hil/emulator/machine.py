@@ -23,14 +23,6 @@ _EXCEPTIONS = {
     17: "no coprocessor",
     18: "invalid state",
 }
-    1: "an undefined instruction",
-    2: "SVC",
-    3: "a prefetch abort",
-    4: "a data abort",
-    7: "BKPT",
-    17: "no coprocessor",
-    18: "invalid state",
-}
 
 
 @dataclass(frozen=True)

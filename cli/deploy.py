@@ -1,0 +1,45 @@
+"""`hilnas deploy`: build and measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hilnas.cli.output import json_option
+from hilnas.cli.show_measurement import show_measurement
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--board", "board_name", required=True, help="Name of a board, or path of a board's YAML.")
+@click.option(
+    "--target", "target_name", default="emulator", show_default=True, help="Where it runs; `hilnas boards` lists what each board can."
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder that keeps the image; it is replaced.")
+@click.option(
+    "--data", "data_file", type=click.Path(path_type=Path, dir_okay=False), help="Data set (.npz with x and y) for exits and accuracy."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the random inputs that are compared with the reference.")
+@click.option("--per-layer", is_flag=True, help="Show each layer.")
+@json_option
+def command(
+    model: Path, board_name: str, target_name: str, out: Path | None, data_file: Path | None, seed: int, per_layer: bool, as_json: bool
+) -> None:
+    """Builds an int8 .tflite file MODEL for a board, runs it, and compares every output with the reference kernels'.
+
+    Exit code 1 if an output differs.
+
+    Example: hilnas deploy model.tflite --board nucleo-h743zi2 --per-layer
+    """
+    import tempfile
+
+    from hilnas.boards.board import load_board
+    from hilnas.hil.measure import DataSet, deploy
+    from hilnas.hil.targets import create_target
+
+    board, target = load_board(board_name), create_target(target_name)
+    data = None if data_file is None else DataSet.load(data_file)
+    with tempfile.TemporaryDirectory() as scratch:
+        measurement = deploy(model, board, target, out or Path(scratch) / "image", seed, data)
+    show_measurement(measurement, per_layer, as_json)

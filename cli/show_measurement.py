@@ -1,0 +1,79 @@
+"""How `deploy` and `measure` print a measurement."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from hilnas.cli.output import print_json, print_table
+from hilnas.errors import CheckFailedError
+
+if TYPE_CHECKING:
+    from hilnas.hil.measurement import Measurement
+
+
+def show_measurement(measurement: Measurement, per_layer: bool, as_json: bool) -> None:
+    """Prints it.
+
+    Raises:
+        CheckFailedError: it is not bit-exact.
+    """
+    if as_json:
+        print_json(asdict(measurement))
+    else:
+        if per_layer:
+            _show_layers(measurement)
+        print_table(f"{measurement.model} on {measurement.board} ({measurement.target})", ("", ""), _rows(measurement))
+    if measurement.bit_exact is False:
+        raise CheckFailedError(
+            f"{measurement.model} is not bit-exact on {measurement.board}: {measurement.provenance['first_difference']}",
+            "This is a defect of the engine: please report it with the model.",
+        )
+
+
+def _rows(measurement: Measurement) -> list[tuple[str, object]]:
+    latency = None if measurement.latency_s is None else f"{measurement.latency_s * 1e3:.3f} ms at {measurement.clock_hz / 1e6:g} MHz"
+    cycles = None if measurement.cycles is None else f"{measurement.cycles:,} ({measurement.cycles_source})"
+    rows = [
+        ("bit-exact", {True: "yes", False: "no", None: None}[measurement.bit_exact]),
+        ("latency", latency),
+        ("cycles", cycles),
+        ("instructions", _count(measurement.instructions)),
+        ("multiply-accumulates", _count(measurement.macs)),
+        ("flash", f"{measurement.flash_bytes / 1e3:.1f} kB"),
+        ("SRAM", f"{measurement.sram_bytes / 1e3:.1f} kB"),
+        ("  arenas", f"{measurement.arena_bytes / 1e3:.1f} kB"),
+        ("stack", None if measurement.stack_bytes is None else f"{measurement.stack_bytes / 1e3:.1f} kB"),
+        ("output digest", measurement.output_digest[:16]),
+        ("build", measurement.build_id),
+    ]
+    if measurement.exits is not None:
+        exits = measurement.exits
+        rows.append((f"exits on {exits.data}", " ".join(map(str, exits.counts))))
+        rows.append(("expected latency", None if exits.expected_latency_s is None else f"{exits.expected_latency_s * 1e3:.3f} ms"))
+        rows.append(("accuracy", None if exits.accuracy is None else f"{exits.accuracy:.4f}"))
+    return rows
+
+
+def _show_layers(measurement: Measurement) -> None:
+    total = measurement.cycles
+    print_table(
+        "Layers",
+        ("layer", "operator", "cycles", "share", "instructions", "MAC", "MAC/cycle"),
+        (
+            (
+                layer.name,
+                layer.op,
+                _count(layer.cycles),
+                None if layer.cycles is None or not total else f"{layer.cycles / total:.1%}",
+                _count(layer.instructions),
+                _count(layer.macs),
+                f"{layer.macs / layer.cycles:.2f}" if layer.cycles and layer.macs else None,
+            )
+            for layer in measurement.layers
+        ),
+    )
+
+
+def _count(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"

@@ -1,0 +1,112 @@
+"""What hilnas needs of an ELF: what to load, and the addresses of functions."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+
+from hilnas.errors import InputError
+from hilnas.files import read_input
+
+_ARM = 40
+_PT_LOAD = 1
+_SHT_SYMTAB = 2
+_STT_FUNC = 2
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Bytes and the address that they are loaded to."""
+
+    address: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function's name, address (without the Thumb bit) and size in bytes; the size is 0 where the assembler gave none."""
+
+    name: str
+    address: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Elf:
+    """A 32-bit little-endian Arm ELF: its segments, and its functions by address."""
+
+    path: Path
+    entry: int
+    segments: tuple[Segment, ...]
+    functions: tuple[Function, ...]
+
+    def function_at(self, address: int) -> str:
+        """The name of the function that `address` is in, or `?`."""
+        index = bisect_right(self.functions, address, key=lambda function: function.address) - 1
+        if index < 0:
+            return "?"
+        function = self.functions[index]
+        return function.name if address < function.address + max(function.size, 2) else "?"
+
+    def address_of(self, name: str) -> int:
+        """The address of a function.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        for function in self.functions:
+            if function.name == name:
+                return function.address
+        raise InputError(f"{self.path} has no function {name!r}", "List them with arm-none-eabi-nm.")
+
+
+def read_elf(path: Path) -> Elf:
+    """Reads an ELF.
+
+    Raises:
+        InputError: unreadable, or not a 32-bit little-endian Arm ELF.
+    """
+    data = read_input(path)
+    try:
+        if data[:6] != b"\x7fELF\x01\x01":
+            raise ValueError("no 32-bit little-endian ELF header")
+        machine, entry, program_offset, section_offset = struct.unpack_from("<18xH4xIII", data)
+        program_size, program_count, section_size, section_count = struct.unpack_from("<42xHHHH", data)
+        if machine != _ARM:
+            raise ValueError(f"machine {machine} is not Arm")
+        segments = tuple(_segments(data, program_offset, program_size, program_count))
+        functions = tuple(sorted(_functions(data, section_offset, section_size, section_count), key=lambda item: item.address))
+    except (ValueError, struct.error) as error:
+        raise InputError(f"{path} is not an Arm ELF: {error}", "Give the .elf that the linker wrote.") from error
+    return Elf(path, entry, segments, functions)
+
+
+def _segments(data: bytes, offset: int, size: int, count: int) -> list[Segment]:
+    segments = []
+    for index in range(count):
+        kind, start, _, address, length = struct.unpack_from("<IIIII", data, offset + index * size)
+        if kind == _PT_LOAD and length > 0:
+            if start + length > len(data):
+                raise ValueError("it is truncated")
+            segments.append(Segment(address, data[start : start + length]))
+    if not segments:
+        raise ValueError("it has nothing to load")
+    return segments
+
+
+def _functions(data: bytes, offset: int, size: int, count: int) -> list[Function]:
+    headers = [struct.unpack_from("<10I", data, offset + index * size) for index in range(count)]
+    functions = []
+    for header in headers:
+        kind, start, length, link, entry_size = header[1], header[4], header[5], header[6], header[9]
+        if kind != _SHT_SYMTAB:
+            continue
+        names = headers[link][4]
+        for at in range(start, start + length, entry_size):
+            name, value, symbol_size, info = struct.unpack_from("<IIIB", data, at)
+            if info & 15 == _STT_FUNC:
+                text = data[names + name : data.index(b"\0", names + name)].decode("ascii", "replace")
+                functions.append(Function(text, value & ~1, symbol_size))
+    return functions

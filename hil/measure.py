@@ -1,0 +1,184 @@
+"""Measures an image on a target: the one place where what a target reports becomes a `Measurement`."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilnas import __version__
+from hilnas.boards.board import Board
+from hilnas.errors import InputError
+from hilnas.firmware.build import build_image
+from hilnas.firmware.image import FirmwareImage, TensorInfo
+from hilnas.hil.measurement import ExitStatistics, LayerMeasurement, Measurement
+from hilnas.hil.target import Inference, Target, TargetRun, Tensor
+from hilnas.hil.targets import check_board
+from hilnas.hil.verify import INPUT_SETS, check_same_edges, first_difference, verification_inputs
+from hilnas.tflite.reference import ReferenceModel
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Samples for a model of one input: `samples` (N, ...) as the model's input type or as real numbers, `labels` (N) or None."""
+
+    name: str
+    samples: Tensor
+    labels: NDArray[np.integer] | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> DataSet:
+        """Reads an .npz with the arrays `x` and, for the accuracy, `y`.
+
+        Raises:
+            InputError: unreadable, or without `x`.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(path.stem, arrays["x"], arrays.get("y"))
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}", "Give an .npz with arrays x and y.") from error
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is not a data set: {error}", "Give an .npz with arrays x and y.") from error
+
+    def inputs(self, info: TensorInfo) -> list[tuple[Tensor, ...]]:
+        """Each sample as the model's input: real numbers are quantised, integers are taken as they are.
+
+        Raises:
+            InputError: a sample has another size than the input.
+        """
+        samples = self.samples
+        if samples.size != len(samples) * int(np.prod(info.shape, dtype=np.int64)):
+            raise InputError(f"samples of {self.name} have shape {samples.shape[1:]}, the model's input {info.name} {info.shape}")
+        dtype = np.dtype(info.dtype)
+        if samples.dtype.kind == "f" and dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            samples = np.clip(np.rint(samples / info.scale) + info.zero_point, limits.min, limits.max)
+        return [(sample.reshape(info.shape).astype(dtype),) for sample in samples]
+
+
+def deploy(model: Path, board: Board, target: Target, out: Path, seed: int = 0, data: DataSet | None = None) -> Measurement:
+    """Builds a .tflite for a board into the folder `out`, measures it, and compares every output with the reference kernels'.
+
+    Raises:
+        ModelError: the file is not an int8 model that the engine supports.
+        DoesNotFitError: the board's memories are too small.
+        BuildError: the compiler failed or is missing.
+        ConnectError, TargetError: see `Target.run`.
+    """
+    check_board(target.name, board.name, board.targets)
+    return measure(build_image(model, board, out), board, target, ReferenceModel.load(model), seed, data)
+
+
+def measure(
+    image: FirmwareImage,
+    board: Board,
+    target: Target,
+    reference: ReferenceModel | None = None,
+    seed: int = 0,
+    data: DataSet | None = None,
+) -> Measurement:
+    """Measures the longest path on verification inputs made from `seed`, and the exits on `data`.
+
+    With a reference, `bit_exact` says whether every output equals it; the first difference is in the provenance.
+
+    Raises:
+        InputError: the image is for another board, or the board does not run on the target.
+        ConnectError, TargetError: see `Target.run`.
+    """
+    manifest = image.manifest
+    if manifest.board != board.name:
+        raise InputError(f"the image in {image.folder} is for board {manifest.board}, not {board.name}", "Build it again for this board.")
+    check_board(target.name, board.name, board.targets)
+    inputs = verification_inputs(manifest, seed)
+    run = target.run(image, board, inputs, take_exits=False)
+    slowest = max(run.inferences, key=lambda inference: (inference.cycles or 0, inference.instructions or 0))
+    difference = None
+    if reference is not None:
+        check_same_edges(manifest, reference)
+        expected = [reference.run(*tensors) for tensors in inputs]
+        difference = first_difference(manifest, expected, [inference.outputs for inference in run.inferences])
+    return Measurement(
+        model=manifest.model,
+        model_sha256=manifest.model_sha256,
+        board=board.name,
+        target=target.name,
+        build_id=manifest.build_id,
+        clock_hz=board.clock_hz,
+        cycles=slowest.cycles,
+        cycles_source=run.cycles_source,
+        instructions=slowest.instructions,
+        latency_s=None if slowest.cycles is None else slowest.cycles / board.clock_hz,
+        flash_bytes=manifest.flash_bytes,
+        arena_bytes=manifest.arena_bytes,
+        sram_bytes=manifest.sram_bytes,
+        stack_bytes=run.stack_bytes,
+        macs=manifest.macs,
+        layers=tuple(
+            LayerMeasurement(layer.name, layer.op, layer.macs, cycles, instructions)
+            for layer, cycles, instructions in zip(manifest.layers, slowest.layer_cycles, slowest.layer_instructions, strict=True)
+        ),
+        output_digest=output_digest(run.inferences),
+        bit_exact=None if reference is None else difference is None,
+        exits=None if data is None else _exit_statistics(image, board, target, data),
+        provenance=_provenance(image, run, seed, difference),
+    )
+
+
+def output_digest(inferences: Sequence[Inference]) -> str:
+    """The SHA-256 of all written outputs of all inferences, in order."""
+    digest = hashlib.sha256()
+    for inference in inferences:
+        for output in inference.outputs:
+            if output is not None:
+                digest.update(np.ascontiguousarray(output).tobytes())
+    return digest.hexdigest()
+
+
+def _exit_statistics(image: FirmwareImage, board: Board, target: Target, data: DataSet) -> ExitStatistics:
+    manifest = image.manifest
+    if len(manifest.inputs) != 1:
+        raise InputError(f"{manifest.model} has {len(manifest.inputs)} inputs; a data set needs a model of one")
+    inferences = target.run(image, board, data.inputs(manifest.inputs[0]), take_exits=True).inferences
+    taken = [inference.exit_taken for inference in inferences]
+    exits = range(len(manifest.exit_thresholds) + 1)
+    cycles = [[inference.cycles for inference in inferences if inference.exit_taken == index] for index in exits]
+    known = [count for counts in cycles for count in counts if count is not None]
+    return ExitStatistics(
+        data=data.name,
+        counts=tuple(taken.count(index) for index in exits),
+        cycles_to_exit=tuple(_mean([count for count in counts if count is not None]) for counts in cycles),
+        expected_latency_s=sum(known) / len(known) / board.clock_hz if len(known) == len(inferences) else None,
+        accuracy=None if data.labels is None else _accuracy(inferences, data.labels),
+    )
+
+
+def _mean(values: Sequence[int]) -> int | None:
+    return round(sum(values) / len(values)) if values else None
+
+
+def _accuracy(inferences: Sequence[Inference], labels: NDArray[np.integer]) -> float:
+    """How often the output of the exit that was taken is highest at the label."""
+    answers = [next(output for output in reversed(inference.outputs) if output is not None) for inference in inferences]
+    return float(np.mean([int(np.argmax(answer)) == label for answer, label in zip(answers, labels, strict=True)]))
+
+
+def _provenance(image: FirmwareImage, run: TargetRun, seed: int, difference: str | None) -> dict[str, str | int | float | None]:
+    return {
+        "hilnas": __version__,
+        "engine": image.manifest.engine_version,
+        "compiler": image.manifest.compiler,
+        "target_version": run.target_version,
+        "host": platform.node(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "inputs": INPUT_SETS,
+        "attempts": "; ".join(run.attempts),
+        "first_difference": difference,
+    }

@@ -1,0 +1,94 @@
+"""The target `emulator`: the board's own ELF on the board in software, in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import pairwise
+
+from hilnas.boards.board import Board
+from hilnas.errors import BoardError
+from hilnas.firmware.image import FirmwareImage
+from hilnas.hil.elf import read_elf
+from hilnas.hil.emulator.machine import Machine, Mark
+from hilnas.hil.emulator.native import StopReason
+from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS
+from hilnas.hil.session import Patience, Session
+from hilnas.hil.target import Inference, TargetRun, Tensor
+from hilnas.progress import progress
+
+LAYER_MARK = "hilnas_layer_mark"
+SLICE_INSTRUCTIONS = 20_000_000
+"""Instructions between two looks at the clock and at Ctrl-C: some tenths of a second."""
+
+
+class MachineTransport:
+    """The UART of a machine: reading runs it, `slice_instructions` at a time, until it says something or waits for the host."""
+
+    def __init__(self, machine: Machine, slice_instructions: int) -> None:
+        self._machine = machine
+        self._slice = slice_instructions
+
+    def read(self, timeout_s: float) -> bytes:
+        """See `Transport`. An idle machine says nothing more, however long one waits.
+
+        Raises:
+            TargetError: the firmware did what the machine cannot.
+        """
+        give_up = time.monotonic() + timeout_s
+        while not (data := self._machine.receive()):
+            if time.monotonic() > give_up or self._machine.run(self._slice).reason is StopReason.IDLE:
+                return self._machine.receive()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """See `Transport`."""
+        self._machine.send(data)
+
+
+class EmulatorTarget:
+    """Runs images on the emulator.
+
+    Args:
+        slice_instructions: how often the machine is stopped; no result depends on it.
+        limit_s: what one layer may take, in seconds of the host.
+    """
+
+    name = "emulator"
+
+    def __init__(self, slice_instructions: int = SLICE_INSTRUCTIONS, limit_s: float = 600.0) -> None:
+        self._slice = slice_instructions
+        self._limit_s = limit_s
+
+    def run(self, image: FirmwareImage, board: Board, inputs: Sequence[tuple[Tensor, ...]], take_exits: bool) -> TargetRun:
+        """See `Target`."""
+        with Machine(board, read_elf(image.elf)) as machine, progress("running on the emulator", len(inputs)) as advance:
+            machine.mark_calls(LAYER_MARK)
+            # No byte is lost on this line: asking once is enough.
+            patience = Patience(reply_s=self._limit_s, run_s=self._limit_s, attempts=1)
+            session = Session(MachineTransport(machine, self._slice), image, patience)
+            session.connect()
+            if machine.clock_hz not in (None, board.clock_hz):
+                raise BoardError(f"the start-up code brings {board.name} to {machine.clock_hz} Hz, its board file says {board.clock_hz} Hz")
+            inferences = []
+            for tensors in inputs:
+                machine.take_marks()
+                inferences.append(_with_instructions(session.infer(tensors, take_exits), machine.take_marks()))
+                advance(1)
+            return TargetRun(
+                inferences=tuple(inferences),
+                stack_bytes=session.stack_bytes,
+                cycles_source=CYCLES_FROM_INSTRUCTIONS,
+                target_version=f"unicorn {version('unicorn')}",
+                attempts=tuple(session.attempts),
+            )
+
+
+def _with_instructions(inference: Inference, marks: Sequence[Mark]) -> Inference:
+    """Adds the instructions between the marks: from the return of one to the entry of the next."""
+    layers: list[int | None] = [None] * len(inference.layer_cycles)
+    for mark, following in pairwise(marks):
+        layers[mark.argument] = following.entry_instructions - mark.return_instructions
+    return replace(inference, layer_instructions=tuple(layers), instructions=sum(count for count in layers if count is not None))
