@@ -14,7 +14,7 @@ from hilnas.firmware.kernel import Constants, Kernel
 from hilnas.firmware.lowering import Lowering
 
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
-    "ADD": (operators.ADD,),
+    "ADD": (operators.ADD_DSP, operators.ADD),
     "AVERAGE_POOL_2D": (operators.POOLING,),
     "CONV_2D": (convolution.PACKED, convolution.PORTABLE),
     "DEPTHWISE_CONV_2D": (convolution.LANES, convolution.PORTABLE),

@@ -14,6 +14,7 @@ from hilnas.firmware.graph import Convolution, Graph, Operator, Tensor
 from hilnas.firmware.kernel import Constants, Kernel, Table
 from hilnas.firmware.lowering import (
     CHANNEL_BYTES,
+    MAX_SHIFT,
     Fields,
     Lowering,
     biases_of,
@@ -30,7 +31,6 @@ PARAMETER_BYTES = 44
 GROUP = 4
 """Channels that the DSP kernels compute at a time."""
 
-MAX_SHIFT = 22
 ACCUMULATOR_LIMIT = 2**30
 PACKED_LIMIT = 2**16
 """Bounds within which the DSP kernels are exact; see kernels/dsp.h and kernels/convolution_dsp.c."""

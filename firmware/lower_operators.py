@@ -11,6 +11,7 @@ from hilnas.firmware.fixed_point import quantize_multiplier, softmax_exponential
 from hilnas.firmware.graph import Graph, Operator, Pad, Permutation, Pooling, Reduction, Softmax, Svdf
 from hilnas.firmware.kernel import Constants, Kernel, Table
 from hilnas.firmware.lowering import (
+    MAX_SHIFT,
     Fields,
     Lowering,
     biases_of,
@@ -21,6 +22,9 @@ from hilnas.firmware.lowering import (
     quantization_of,
     real_multipliers,
 )
+
+ADDITION_HEADROOM = 20
+"""Bits that both operands of an addition gain before they are brought to a common scale."""
 
 WIDE_CHANNEL_BYTES = 16
 """Size of hilnas_wide_channel."""
@@ -51,16 +55,26 @@ def _connected_constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_fully_connected", fields, tables)
 
 
+def _addition_multipliers(graph: Graph, operator: Operator) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Multiplier and shift of both operands to their common scale, twice the larger one with headroom, and from there to the output."""
+    scales = [quantization_of(graph.input_of(operator, position)).scale for position in (0, 1)]
+    common = 2.0 * max(scales)
+    result = quantize_multiplier(common / (2.0**ADDITION_HEADROOM * quantization_of(graph.output_of(operator)).scale))
+    return quantize_multiplier(scales[0] / common), quantize_multiplier(scales[1] / common), result
+
+
+def _addition_is_bounded(graph: Graph, operator: Operator) -> bool:
+    """Whether kernels/add_dsp.c is exact. The sum stays below 2^28."""
+    first, second, result = _addition_multipliers(graph, operator)
+    return first[1] <= 0 and second[1] <= 0 and 1 <= -result[1] <= MAX_SHIFT
+
+
 def _addition_constants(graph: Graph, operator: Operator) -> Constants:
-    headroom = 20
-    operands = [quantization_of(graph.input_of(operator, position)) for position in (0, 1)]
-    output = quantization_of(graph.output_of(operator))
-    common = 2.0 * max(operand.scale for operand in operands)
-    texts = []
-    for operand in operands:
-        multiplier, shift = quantize_multiplier(operand.scale / common)
-        texts.append(f"{{{operand.zero_point}, {multiplier}, {shift}}}")
-    multiplier, shift = quantize_multiplier(common / (2.0**headroom * output.scale))
+    *operands, (multiplier, shift) = _addition_multipliers(graph, operator)
+    texts = [
+        f"{{{quantization_of(graph.input_of(operator, position)).zero_point}, {factor}, {exponent}}}"
+        for position, (factor, exponent) in enumerate(operands)
+    ]
     fields: Fields = (
         ("elements", str(graph.output_of(operator).elements)),
         ("first", texts[0]),
@@ -202,6 +216,7 @@ def _svdf_constants(graph: Graph, operator: Operator) -> Constants:
 
 FULLY_CONNECTED = Lowering(_connected_kernel, _connected_constants)
 ADD = Lowering(fixed_kernel("hilnas_add", "add.c", 44), _addition_constants)
+ADD_DSP = Lowering(fixed_kernel("hilnas_add_dsp", "add_dsp.c", 44), _addition_constants, _addition_is_bounded, dsp=True)
 POOLING = Lowering(_pooling_kernel, _pooling_constants)
 MEAN = Lowering(fixed_kernel("hilnas_reduce_mean", "mean.c", 32), _reduction_constants)
 PAD = Lowering(fixed_kernel("hilnas_pad", "pad.c", 52), _padding_constants)

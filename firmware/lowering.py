@@ -17,6 +17,9 @@ Fields = tuple[tuple[str, str], ...]
 CHANNEL_BYTES = 12
 """Size of hilnas_channel."""
 
+MAX_SHIFT = 22
+"""The largest shift with which the DSP kernels scale; see kernels/dsp.h."""
+
 
 def _always(_graph: Graph, _operator: Operator) -> bool:
     return True

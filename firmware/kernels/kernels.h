@@ -91,6 +91,7 @@ typedef struct {
 } hilnas_addition;
 
 void hilnas_add(const hilnas_addition *layer, const int8_t *first, const int8_t *second, int8_t *output);
+void hilnas_add_dsp(const hilnas_addition *layer, const int8_t *first, const int8_t *second, int8_t *output);
 
 typedef struct {
     hilnas_geometry geometry;

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hilnas.firmware.host import build_host
-from hilnas.tflite.reference import ReferenceModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from hilnas.firmware.host import build_host
+from hilnas.tflite.reference import ReferenceModel
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tflite_builder import ModelBuilder
@@ -230,7 +231,7 @@ OPERATORS = {
 }
 
 
-DSP_OPERATORS = ("convolution", "depthwise convolution")
+DSP_OPERATORS = ("convolution", "depthwise convolution", "addition")
 
 
 @pytest.mark.parametrize(("operator", "dsp"), [*((name, False) for name in OPERATORS), *((name, True) for name in DSP_OPERATORS)])
