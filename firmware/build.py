@@ -23,6 +23,7 @@ from hilnas.firmware.size import arena_memories, read_sections, section_totals
 from hilnas.firmware.toolchain import ARM, WARNINGS, compile_cached
 
 SOURCE_FOLDER = "src"
+ASSEMBLY_NAME = "kernels.S"
 # The last flag keeps the compiler from turning loops into calls of memcpy, which the runtime has only in a small form.
 _COMMON_FLAGS = (
     *("-std=gnu11", "-mthumb", "-ffunction-sections", "-fdata-sections", "-fno-common", *WARNINGS),
@@ -81,7 +82,7 @@ def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -
         ),
         *_runtime_objects(board, flags),
     ]
-    here = [source / "model.c", source / _PER_IMAGE]
+    here = [source / "model.c", source / _PER_IMAGE, *([source / ASSEMBLY_NAME] if compiled.assembly else [])]
     link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{source / 'linker.ld'}"]
     elf = folder / ELF_NAME
     try:
@@ -94,6 +95,8 @@ def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -
 def _write_sources(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> None:
     """Everything that the image is compiled from, so that the folder can be compiled without hilnas."""
     (folder / "model.c").write_text(compiled.source)
+    if compiled.assembly:
+        (folder / ASSEMBLY_NAME).write_text(compiled.assembly)
     (folder / "linker.ld").write_text(linker_script(board))
     (folder / "hilnas_protocol.h").write_text(c_header())
     (folder / "hilnas_board.h").write_text(support_header(board, build_id, __version__, len(compiled.program.layers)))
@@ -116,8 +119,8 @@ def _build_id(compiled: CompiledModel, board: Board) -> str:
     """Names the image by everything that it is made from."""
     digest = hashlib.sha256()
     sources = (*sorted(KERNELS_FOLDER.glob("*.[ch]")), *sorted(RUNTIME_FOLDER.glob("*.[ch]")))
-    parts = (compiled.sha256, compiled.source, board.model_dump_json(), linker_script(board), c_header(), __version__, ARM.version)
-    for part in (*parts, *core_flags(board), *(path.read_text() for path in sources)):
+    made = (compiled.sha256, compiled.source, compiled.assembly, linker_script(board), c_header())
+    for part in (*made, board.model_dump_json(), __version__, ARM.version, *core_flags(board), *(path.read_text() for path in sources)):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -36,6 +36,8 @@ class _Writer:
         yield f"/* {origin} */"
         yield '#include "hilnas.h"'
         yield '#include "kernels.h"'
+        if any(layer.kernel.routines for layer in self.program.layers):
+            yield '#include "assembly.h"'
         yield ""
         for memory, size in self.arenas.items():
             yield f'static int8_t arena_{memory}[{size}] __attribute__((aligned(32), section("{sections[memory]}")));'

@@ -65,7 +65,7 @@ def build_host(content: bytes, name: str = "model", dsp: bool = False, flags: Se
         ToolMissingError: there is no C compiler.
         BuildError: it failed.
     """
-    compiled = compile_model(content, name, _MEMORY, _SECTIONS, dsp)
+    compiled = compile_model(content, name, _MEMORY, _SECTIONS, dsp, assembly=False)
     with tempfile.TemporaryDirectory(prefix="hilnas-") as folder:
         source, library = Path(folder) / "model.c", Path(folder) / "model.so"
         source.write_text(compiled.source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,23 @@ INDENT = "    "
 LINE = 116
 
 
+class AssemblyRoutine(Protocol):
+    """A routine in assembly; equal symbols have equal texts."""
+
+    @property
+    def symbol(self) -> str:
+        """Its name."""
+
+    def text(self) -> str:
+        """Its source."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A C routine of kernels/ as one layer uses it: `source` is its file, `scratch_bytes` the memory that it needs while it runs.
 
     `constant_bytes` is what the layer keeps in flash for it: weights, tables and parameters. `weight_bytes` is the part of it
-    that holds weights. `defines` (NAME=VALUE) is what the file is compiled for.
+    that holds weights. `defines` (NAME=VALUE) is what the file is compiled for. `routines` are what the file calls in assembly.
     """
 
     function: str
@@ -25,6 +37,7 @@ class Kernel:
     table_bytes: int = 0
     scratch_bytes: int = 0
     defines: tuple[str, ...] = ()
+    routines: tuple[AssemblyRoutine, ...] = ()
 
     @property
     def constant_bytes(self) -> int:
@@ -66,15 +79,17 @@ def _wrapped(cells: list[str]) -> str:
 class Constants:
     """The parameters of one layer: a struct of type `c_type` with `fields` (name, C text), and the tables they point to.
 
-    In a field's text, `@name` stands for the table of that name.
+    In a field's text, `@name` stands for the table of that name. `prototypes` declare the routines that fields name.
     """
 
     c_type: str
     fields: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...] = ()
+    prototypes: tuple[str, ...] = ()
 
     def declaration(self, prefix: str) -> str:
         """Its C definition."""
         tables = "".join(table.declaration(prefix) for table in self.tables)
         fields = "".join(f"{INDENT}.{name} = {text.replace('@', prefix + '_')},\n" for name, text in self.fields)
-        return f"{tables}static const {self.c_type} {prefix} = {{\n{fields}}};\n"
+        prototypes = "".join(f"{prototype}\n" for prototype in self.prototypes)
+        return f"{prototypes}{tables}static const {self.c_type} {prefix} = {{\n{fields}}};\n"

@@ -9,6 +9,7 @@ from math import prod
 from hilnas.errors import ModelError
 from hilnas.firmware import lower_convolution as convolution
 from hilnas.firmware import lower_operators as operators
+from hilnas.firmware.assembly.lower import CONVOLUTION, DEPTHWISE
 from hilnas.firmware.graph import Graph, Operator
 from hilnas.firmware.kernel import Constants, Kernel
 from hilnas.firmware.lowering import Lowering
@@ -16,8 +17,8 @@ from hilnas.firmware.lowering import Lowering
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "ADD": (operators.ADD_DSP, operators.ADD),
     "AVERAGE_POOL_2D": (operators.POOLING,),
-    "CONV_2D": (convolution.PACKED, convolution.PORTABLE),
-    "DEPTHWISE_CONV_2D": (convolution.LANES, convolution.PORTABLE),
+    "CONV_2D": (CONVOLUTION, convolution.PACKED, convolution.PORTABLE),
+    "DEPTHWISE_CONV_2D": (DEPTHWISE, convolution.LANES, convolution.PORTABLE),
     "FULLY_CONNECTED": (operators.FULLY_CONNECTED,),
     "MAX_POOL_2D": (operators.POOLING,),
     "MEAN": (operators.MEAN,),
@@ -71,8 +72,9 @@ class Program:
         return sum(layer.kernel.constant_bytes for layer in self.layers)
 
 
-def lower(graph: Graph, dsp: bool = True) -> Program:
-    """The layers of a fused graph, each with the first way to compile it that suits. `dsp`: the core has the DSP extension.
+def lower(graph: Graph, dsp: bool = True, assembly: bool = True) -> Program:
+    """The layers of a fused graph, each with the first way to compile it that suits. `dsp`: the target has the instructions of the DSP
+    extension, be it by emulation; `assembly`: it is a core that has them.
 
     Constants may be placeholders: what is chosen for them is what is chosen for all but extreme weights.
 
@@ -87,7 +89,7 @@ def lower(graph: Graph, dsp: bool = True) -> Program:
         # TensorFlow names a fused operator after all that went into it.
         name = graph.output_of(operator).name.split(";")[0]
         exit_index = exits.pop(graph.storage(operator.outputs[0]), None)
-        lowering = next(way for way in LOWERINGS[operator.op] if (dsp or not way.dsp) and way.suits(graph, operator))
+        lowering = next(way for way in LOWERINGS[operator.op] if (dsp or not way.dsp) and (assembly or not way.assembly) and way.suits(graph, operator))
         layers.append(
             Layer(name, operator, lowering.kernel(graph, operator), lowering.constants, multiply_accumulates(graph, operator), exit_index)
         )

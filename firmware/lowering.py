@@ -29,13 +29,14 @@ def _always(_graph: Graph, _operator: Operator) -> bool:
 class Lowering:
     """One way to compile an operator: the kernel (from shapes alone), its constants, and which operators it suits.
 
-    `dsp`: it needs the DSP extension.
+    `dsp`: it needs the DSP extension. `assembly`: it calls routines in assembly, so it needs a core that has the extension.
     """
 
     kernel: Callable[[Graph, Operator], Kernel]
     constants: Callable[[Graph, Operator], Constants]
     suits: Callable[[Graph, Operator], bool] = _always
     dsp: bool = False
+    assembly: bool = False
 
 
 def fixed_kernel(function: str, source: str, table_bytes: int) -> Callable[[Graph, Operator], Kernel]:

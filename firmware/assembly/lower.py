@@ -27,7 +27,6 @@ from hilnas.firmware.graph import Convolution, Graph, Operator
 from hilnas.firmware.kernel import AssemblyRoutine, Constants, Kernel, Table
 from hilnas.firmware.lowering import Fields, Lowering, biases_of, channel_multipliers, data_of, geometry_field, quantization_of
 
-NEEDS = frozenset({"dsp", "assembly"})
 PACKED_PARAMETERS = 60
 PLANAR_PARAMETERS = 68
 """Sizes of hilnas_packed_convolution and hilnas_planar_convolution."""
@@ -261,5 +260,5 @@ def _planar_constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_planar_convolution", fields, (Table("stream", "uint32_t", stream.astype(np.int64)),), prototypes)
 
 
-CONVOLUTION = Lowering(_packed_kernel, _packed_constants, _packed_suits, NEEDS)
-DEPTHWISE = Lowering(_planar_kernel, _planar_constants, _planar_suits, NEEDS)
+CONVOLUTION = Lowering(_packed_kernel, _packed_constants, _packed_suits, assembly=True)
+DEPTHWISE = Lowering(_planar_kernel, _planar_constants, _planar_suits, assembly=True)

@@ -75,8 +75,8 @@ typedef struct {
     int16_t input_zero_point;
     int16_t chunk;         /* output rows at a time */
     int16_t first_outputs; /* of a row that its first segment has */
-    int16_t zeros_around;  /* whether padding is there as zeros: above and below, and at the ends of a row if left_bytes
-                              > 0 */
+    int16_t zeros_above;   /* whether padding above and below the image is there as rows of zeros */
+    int16_t zeros_beside;  /* whether padding at the ends of a row is there as zeros */
     int32_t plane_bytes, pitch, left_bytes, filter_row_bytes, channel_bytes;
     hilnas_depthwise_routine routine;
     const uint8_t *stream;

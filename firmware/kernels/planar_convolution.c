@@ -25,8 +25,8 @@ static void prepare(const hilnas_planar_convolution *layer, int32_t first, int32
     const int32_t below = above + (count - 1) * g->stride_y + g->window_height;
     chunk->begin = above > 0 ? above : 0;
     chunk->end = below < g->input_height ? below : g->input_height;
-    chunk->top = layer->zeros_around ? above : chunk->begin;
-    if (layer->zeros_around) {
+    chunk->top = layer->zeros_above ? above : chunk->begin;
+    if (layer->zeros_above) {
         return;
     }
     for (int32_t y = 0; y < count && y < MOST_ROWS; y++) {
@@ -70,14 +70,14 @@ void hilnas_convolve_planar_rows(const hilnas_planar_convolution *layer, const h
                                  int32_t count, int8_t *output, int8_t *scratch) {
     const hilnas_geometry *g = &layer->geometry;
     const int32_t output_pitch = g->output_width * g->output_channels;
-    if (layer->left_bytes > 0) {
+    if (layer->zeros_beside) {
         clear(scratch, layer->plane_bytes);
     }
     for (int32_t done = 0; done < count; done += layer->chunk) {
         const int32_t rows = count - done < layer->chunk ? count - done : layer->chunk;
         chunk_rows chunk;
         prepare(layer, first + done, rows, &chunk);
-        if (layer->zeros_around) {
+        if (layer->zeros_above) {
             clear_padding_rows(layer, &chunk, scratch);
         }
         const uint8_t *stream = layer->stream;
