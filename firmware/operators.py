@@ -308,7 +308,8 @@ def _svdf_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     if values.shape[0] != 1:
         yield "a batch other than 1 is not supported"
     if features.shape[1] != values.shape[-1] or times.shape[0] != filters or filters % rank or output.elements != filters // rank:
-        yield f"weights {list(features.shape)} and {list(times.shape)} do not fit input {list(values.shape)} and output {list(output.shape)}"
+        sizes = [list(tensor.shape) for tensor in (features, times, values, output)]
+        yield f"weights {sizes[0]} and {sizes[1]} do not fit input {sizes[2]} and output {sizes[3]}"
     if state.elements != filters * times.shape[1]:
         yield f"state {list(state.shape)} does not hold {filters} filters of {times.shape[1]} steps"
     bias = graph.argument(operator, 3)

@@ -1,0 +1,119 @@
+"""The reader: what a file says, and what is said of files that say nonsense."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hilnas.errors import ModelError
+from hilnas.firmware.graph import Convolution, Padding
+from hilnas.firmware.reader import read_model
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tflite_builder import ModelBuilder
+
+
+def small_model() -> bytes:
+    """A PAD, a convolution and a RESHAPE."""
+    builder = ModelBuilder()
+    image = builder.tensor((1, 4, 4, 2), scale=0.1, zero_point=3, name="image")
+    padded = builder.tensor((1, 6, 6, 2), scale=0.1, zero_point=3)
+    builder.operator("PAD", [image, builder.constant([(0, 0), (1, 1), (1, 1), (0, 0)])], [padded])
+    filters = builder.tensor((3, 3, 3, 2), scale=[0.01] * 3, data=np.arange(54).reshape(3, 3, 3, 2) - 27)
+    bias = builder.tensor((3,), "int32", scale=[0.001] * 3, data=np.array([1, -2, 3]))
+    out = builder.tensor((1, 2, 2, 3), scale=0.2, zero_point=-4)
+    builder.operator("CONV_2D", [padded, filters, bias], [out], strideH=2, strideW=2, padding=1, fusedActivationFunction=1)
+    flat = builder.tensor((1, 12), scale=0.2, zero_point=-4)
+    builder.operator("RESHAPE", [out, builder.constant([1, 12])], [flat])
+    return builder.build([image], [flat], ["logits"])
+
+
+def test_it_reads_operators_tensors_and_names() -> None:
+    graph = read_model(small_model())
+    assert [operator.op for operator in graph.operators] == ["PAD", "CONV_2D", "RESHAPE"]
+    convolution = graph.operators[1]
+    assert convolution.attributes == Convolution((2, 2), Padding(), (1, 1), "RELU")
+    weights = graph.input_of(convolution, 1)
+    assert weights.shape == (3, 3, 3, 2)
+    assert weights.quantization is not None and weights.quantization.per_channel
+    np.testing.assert_array_equal(np.asarray(weights.data).ravel(), np.arange(54) - 27)
+    assert graph.input_names == ("input_0",)
+    assert graph.output_names == ("logits",)
+    image = graph.tensors[graph.inputs[0]]
+    assert image.quantization is not None
+    assert image.quantization.scale == np.float32(0.1)
+    assert image.quantization.zero_point == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL3", b"\0" * 100, b"\x1c\0\0\0TFL3" + b"\xff" * 200])
+def test_what_is_no_model_is_refused(content: bytes) -> None:
+    with pytest.raises(ModelError):
+        read_model(content, "file.tflite")
+
+
+def test_the_file_is_named() -> None:
+    with pytest.raises(ModelError, match=r"broken\.tflite"):
+        read_model(small_model()[:200], "broken.tflite")
+
+
+def test_all_unsupported_operators_are_listed_at_once() -> None:
+    builder = ModelBuilder()
+    first = builder.tensor((1, 8), "float32", name="first")
+    second = builder.tensor((1, 8), "float32", name="second")
+    third = builder.tensor((1, 8), "float32", name="third")
+    builder.operator("ADD", [first, first], [second])
+    builder.operator("MUL", [second, second], [third])
+    with pytest.raises(ModelError) as caught:
+        read_model(builder.build([first], [third]))
+    assert "ADD that writes 'second'" in caught.value.message
+    assert "float32" in caught.value.message
+    assert "MUL that writes 'third': this operator is not supported" in caught.value.message
+
+
+def test_an_output_of_the_wrong_shape_is_refused() -> None:
+    builder = ModelBuilder()
+    image = builder.tensor((1, 4, 4, 2), scale=0.1)
+    out = builder.tensor((1, 3, 3, 2), scale=0.1)
+    builder.operator("MAX_POOL_2D", [image], [out], filterHeight=2, filterWidth=2, strideH=2, strideW=2, padding=1)
+    with pytest.raises(ModelError, match="should be"):
+        read_model(builder.build([image], [out]))
+
+
+def test_a_tensor_read_before_it_is_written_is_refused() -> None:
+    builder = ModelBuilder()
+    image, unwritten, out = (builder.tensor((1, 4), scale=0.1) for _ in range(3))
+    builder.operator("ADD", [image, unwritten], [out])
+    with pytest.raises(ModelError, match="before it is written"):
+        read_model(builder.build([image], [out]))
+
+
+SMALL = small_model()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, len(SMALL)))
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(changes: list[tuple[int, int]], length: int) -> None:
+    content = bytearray(SMALL)
+    for place, value in changes:
+        content[place] = value
+    for damaged in (bytes(content), bytes(content[:length])):
+        try:
+            read_model(damaged)
+        except ModelError as error:
+            assert error.message
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, len(SMALL) // 4 - 1), st.sampled_from([0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFF0, 0x10000]))
+def test_an_extreme_word_is_read_or_refused(word: int, value: int) -> None:
+    content = bytearray(SMALL)
+    content[4 * word : 4 * word + 4] = value.to_bytes(4, "little")
+    try:
+        read_model(bytes(content))
+    except ModelError as error:
+        assert error.message
