@@ -89,7 +89,8 @@ def lower(graph: Graph, dsp: bool = True, assembly: bool = True) -> Program:
         # TensorFlow names a fused operator after all that went into it.
         name = graph.output_of(operator).name.split(";")[0]
         exit_index = exits.pop(graph.storage(operator.outputs[0]), None)
-        lowering = next(way for way in LOWERINGS[operator.op] if (dsp or not way.dsp) and (assembly or not way.assembly) and way.suits(graph, operator))
+        ways = (way for way in LOWERINGS[operator.op] if (dsp or not way.dsp) and (assembly or not way.assembly))
+        lowering = next(way for way in ways if way.suits(graph, operator))
         layers.append(
             Layer(name, operator, lowering.kernel(graph, operator), lowering.constants, multiply_accumulates(graph, operator), exit_index)
         )

@@ -72,7 +72,7 @@ static inline int32_t hilnas_smmulr(int32_t a, int32_t b) {
 
 /* Within int8. */
 static inline int32_t hilnas_saturate(int32_t value) {
-    return __ssat(value, 8);
+    return (int32_t)__ssat(value, 8);
 }
 
 #else
