@@ -72,7 +72,9 @@ static inline int32_t hilnas_smmulr(int32_t a, int32_t b) {
 
 /* Within int8. */
 static inline int32_t hilnas_saturate(int32_t value) {
-    return (int32_t)__ssat(value, 8);
+    int32_t saturated;
+    __asm("ssat %0, #8, %1" : "=r"(saturated) : "r"(value));
+    return saturated;
 }
 
 #else
