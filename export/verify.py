@@ -57,6 +57,14 @@ def int8_logits(model: ReferenceModel, images: NDArray[np.float32]) -> tuple[NDA
     return model.dequantise(model.run_batch(model.inputs[0].quantise(images)))
 
 
+def int8_accuracy(model: ReferenceModel, images: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+    """Accuracy in [0, 1] of an exported file on images (N, H, W, C) with its exits taken."""
+    logits = int8_logits(model, images)
+    taken = model.exits.taken(logits)
+    right = np.stack([output.argmax(axis=1) == classes for output in logits])
+    return float(right[taken, np.arange(len(classes))].mean())
+
+
 def verify(model: ReferenceModel, module: nn.Module, images: NDArray[np.float32], thresholds: Sequence[float] = ()) -> Verification:
     """Compares an exported file on the reference kernels with the module it was made from, on images (N, H, W, C)."""
     expected, actual = float_logits(module, images), int8_logits(model, images)

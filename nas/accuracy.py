@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from hilnas.exit_rule import first_exit
-from hilnas.nas.data import Images
+from hilnas.nas.data import Images, load_data
 from hilnas.nas.metrics import FloatArray
 from hilnas.nas.space import Architectures
-from hilnas.nas.spaces.mcu_network import network_of
+from hilnas.nas.spaces.mcu_network import largest, network_of, smallest
 from hilnas.nas.subnet import Subnet
 from hilnas.nas.supernet import Supernet
-from hilnas.nas.training import as_tensor
+from hilnas.nas.training import Recipe, as_tensor, space_for, train
 from hilnas.progress import progress
 
 
@@ -57,3 +58,31 @@ def accuracies(supernet: Supernet, architectures: Architectures, training: Image
             measured[index] = subnet_accuracy(calibrated_subnet(supernet, architecture, training), images).accuracy
             advance(1)
     return measured
+
+
+@dataclass(frozen=True)
+class SubnetSummary:
+    """A subnet of a trained supernet and its accuracy on the validation images, exits taken."""
+
+    name: str
+    macs: int
+    weights: int
+    accuracy: SubnetAccuracy
+
+
+def train_and_evaluate(data_name: str, recipe: Recipe, checkpoint: Path) -> tuple[SubnetSummary, ...]:
+    """Trains a supernet for a data set (`hilnas.nas.training.train`) and evaluates its smallest and its largest network.
+
+    Raises:
+        InputError: wrong data, or a checkpoint of another training.
+        StoreError: the disk refused.
+    """
+    data = load_data(data_name, recipe.data_seed)
+    space = space_for(data)
+    supernet = train(space, data_name, recipe, checkpoint).supernet
+    summaries = []
+    for name, architecture in (("smallest", smallest(space)), ("largest", largest(space))):
+        subnet = calibrated_subnet(supernet, architecture, data.training)
+        network = subnet.network
+        summaries.append(SubnetSummary(name, network.macs, network.weight_count, subnet_accuracy(subnet, data.validation)))
+    return tuple(summaries)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import cos, pi
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from hilnas.errors import InputError
 from hilnas.files import read_input, write_atomically
-from hilnas.nas.data import Images, load_data
-from hilnas.nas.network import McuDimensions
+from hilnas.nas.data import DIGITS_NAME, DataSet, Images, load_data
+from hilnas.nas.network import DIGITS, McuDimensions
+from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.mcu import McuSpace
 from hilnas.nas.spaces.mcu_network import largest, network_of, smallest
 from hilnas.nas.supernet import Supernet
@@ -59,6 +59,20 @@ class TrainedSupernet:
     epochs: int
 
 
+def space_for(data: DataSet) -> McuSpace:
+    """The small instance of the space, with the size and classes of a data set's images.
+
+    Raises:
+        InputError: the images are not square.
+    """
+    height, width, channels = data.shape
+    if height != width:
+        raise InputError(f"{data.name} has images of {height} x {width}; the space is of square ones", "Pad or crop them.")
+    if data.name == DIGITS_NAME:
+        return McuSpace(DIGITS)
+    return McuSpace(replace(DIGITS, name=f"mcu-{data.name}", resolution=height, channels=channels, classes=data.classes))
+
+
 def train(space: McuSpace, data_name: str, recipe: Recipe, checkpoint: Path) -> TrainedSupernet:
     """Trains a supernet and writes `checkpoint` after every epoch; goes on from it if it is there.
 
@@ -76,8 +90,8 @@ def train(space: McuSpace, data_name: str, recipe: Recipe, checkpoint: Path) -> 
             f"{(size.resolution, size.resolution, size.channels)} and {size.classes}"
         )
     torch.manual_seed(recipe.seed)
-    supernet = Supernet(space)
-    optimizer = torch.optim.AdamW(supernet.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    supernet = Supernet(space).to(memory_format=torch.channels_last)
+    optimizer = _optimizer(supernet, recipe)
     first_epoch = _resume(checkpoint, supernet, optimizer, _identity(space, data_name, recipe)) if checkpoint.exists() else 0
     steps = len(data.training) // recipe.batch_size
     with progress("training the supernet", (recipe.epochs - first_epoch) * steps) as advance:
@@ -103,6 +117,15 @@ def load_supernet(path: Path) -> TrainedSupernet:
         raise InputError(f"{path} is not a supernet of this version: {error}", "Train it again with `hilnas train`.") from error
 
 
+def _optimizer(supernet: Supernet, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; scales, shifts, biases and the kernels' matrices, which start as identities, do not decay."""
+    named = list(supernet.named_parameters())
+    decaying = [parameter for name, parameter in named if name.endswith(".weight")]
+    others = [parameter for name, parameter in named if not name.endswith(".weight")]
+    groups = [{"params": decaying, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+
+
 def _train_epoch(
     supernet: Supernet, optimizer: torch.optim.Optimizer, images: Images, recipe: Recipe, epoch: int, advance: Callable[[int], None]
 ) -> None:
@@ -126,9 +149,9 @@ def _sandwich_step(supernet: Supernet, inputs: Tensor, classes: Tensor, recipe: 
     outputs = supernet(inputs, network_of(space, largest(space)))
     _joint_loss(outputs, classes, recipe.exit_weight).backward()
     teacher = outputs[-1].detach().softmax(dim=1)
-    for architecture in (smallest(space), *space.sample(recipe.random_subnets, rng)):
-        network = network_of(space, _with_all_exits(space, architecture))
-        _joint_loss(supernet(inputs, network), teacher, recipe.exit_weight).backward()
+    for architecture in _with_all_exits(space, np.stack([smallest(space), *space.sample(recipe.random_subnets, rng)])):
+        outputs = supernet(inputs, network_of(space, architecture))
+        _joint_loss(outputs, teacher, recipe.exit_weight).backward()
 
 
 def _joint_loss(outputs: tuple[Tensor, ...], target: Tensor, exit_weight: float) -> Tensor:
@@ -137,10 +160,11 @@ def _joint_loss(outputs: tuple[Tensor, ...], target: Tensor, exit_weight: float)
     return functional.cross_entropy(outputs[-1], target) + exit_weight * sum(exits, torch.zeros(()))
 
 
-def _with_all_exits(space: McuSpace, architecture: NDArray[np.int64]) -> NDArray[np.int64]:
-    row = architecture.copy()
-    row[space.layout.exit_active] = 1
-    return row
+def _with_all_exits(space: McuSpace, architectures: Architectures) -> Architectures:
+    """The networks that searches meet (inert decisions at 0), each with every exit."""
+    batch = architectures.copy()
+    batch[:, space.layout.exit_active] = 1
+    return space.canonical(batch)
 
 
 def _batches(images: Images, size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -153,8 +177,8 @@ def _batches(images: Images, size: int, rng: np.random.Generator) -> Iterator[tu
 
 
 def as_tensor(images: Images) -> Tensor:
-    """What a torch network reads: (N, C, H, W) float32."""
-    return torch.from_numpy(np.ascontiguousarray(images.inputs.transpose(0, 3, 1, 2)))
+    """What a torch network reads: (N, C, H, W) float32, channels last in memory, which trains twice as fast on a CPU."""
+    return torch.from_numpy(images.inputs).permute(0, 3, 1, 2)
 
 
 def _identity(space: McuSpace, data_name: str, recipe: Recipe) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hilnas.errors import InputError
 from hilnas.exit_rule import scale_threshold
+from hilnas.files import read_input
 from hilnas.nas.network import ADD, CONV, DENSE, DEPTHWISE, INPUT, MEAN, Layer, Network, Shape
 from hilnas.nas.spaces.mcu import McuSpace
 
@@ -48,6 +52,28 @@ def smallest(space: McuSpace) -> NDArray[np.int64]:
 def largest(space: McuSpace) -> NDArray[np.int64]:
     """The architecture with the last choice everywhere, shape (D,): all exits."""
     return space.choice_counts - 1
+
+
+def read_architecture(space: McuSpace, name_or_path: str) -> NDArray[np.int64]:
+    """`smallest`, `largest`, or the architecture in a JSON file: a list of choice indices, or an object with it as `architecture`.
+
+    Raises:
+        InputError: unreadable, or not an architecture of the space.
+    """
+    if name_or_path in _NAMED:
+        return _NAMED[name_or_path](space)
+    hint = f"Give {', '.join(_NAMED)}, or a JSON file with a list of {len(space.decisions)} choice indices."
+    try:
+        content = json.loads(read_input(Path(name_or_path)))
+    except ValueError as error:
+        raise InputError(f"{name_or_path} is not JSON: {error}", hint) from error
+    indices = content.get("architecture") if isinstance(content, dict) else content
+    if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+        raise InputError(f"{name_or_path} holds no list of choice indices", hint)
+    return space.validate(np.array([indices], dtype=np.int64))[0]
+
+
+_NAMED = {"smallest": smallest, "largest": largest}
 
 
 @dataclass(frozen=True)
