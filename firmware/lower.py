@@ -10,12 +10,13 @@ from hilnas.errors import ModelError
 from hilnas.firmware import lower_convolution as convolution
 from hilnas.firmware import lower_operators as operators
 from hilnas.firmware.assembly.lower import CONVOLUTION, DEPTHWISE
+from hilnas.firmware.assembly.lower_add import ADD
 from hilnas.firmware.graph import Graph, Operator
 from hilnas.firmware.kernel import Constants, Kernel
 from hilnas.firmware.lowering import Lowering
 
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
-    "ADD": (operators.ADD_DSP, operators.ADD),
+    "ADD": (ADD, operators.ADD_DSP, operators.ADD),
     "AVERAGE_POOL_2D": (operators.POOLING,),
     "CONV_2D": (CONVOLUTION, convolution.PACKED, convolution.PORTABLE),
     "DEPTHWISE_CONV_2D": (DEPTHWISE, convolution.LANES, convolution.PORTABLE),

@@ -18,6 +18,7 @@ from hilnas.firmware.assembly.pack import (
     pack_pairs,
     pairable,
     requantisable,
+    simplified,
 )
 from hilnas.firmware.assembly.spread import SYMBOL as SPREAD_SYMBOL
 from hilnas.firmware.assembly.spread import text as spread_text
@@ -49,15 +50,17 @@ def _filters(graph: Graph, operator: Operator) -> Filters:
     multipliers = channel_multipliers(graph, operator, channels)
     output = quantization_of(graph.output_of(operator))
     low, high = activation_range(cast("Convolution", operator.attributes).activation, output)
-    return Filters(
-        weights=rows.astype(np.int8),
-        bias=np.array(biases_of(graph, operator, channels), np.int64),
-        multipliers=np.array([multiplier for multiplier, _ in multipliers], np.int64),
-        shifts=np.array([shift for _, shift in multipliers], np.int64),
-        input_zero_point=quantization_of(graph.input_of(operator)).zero_point,
-        zero_point=output.zero_point,
-        low=low,
-        high=high,
+    return simplified(
+        Filters(
+            weights=rows.astype(np.int8),
+            bias=np.array(biases_of(graph, operator, channels), np.int64),
+            multipliers=np.array([multiplier for multiplier, _ in multipliers], np.int64),
+            shifts=np.array([shift for _, shift in multipliers], np.int64),
+            input_zero_point=quantization_of(graph.input_of(operator)).zero_point,
+            zero_points=np.full(channels, output.zero_point, np.int64),
+            low=low,
+            high=high,
+        )
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ class Filters:
     """A layer's weights and what happens to its accumulators.
 
     weights: int8 (output channels, inputs of one output); bias: int32 values (output channels); multipliers in [2^30, 2^31) or 0 and
-    shifts as in multiplier / 2^31 * 2^shift (output channels); the input's zero point; the output's zero point and range.
+    shifts as in multiplier / 2^31 * 2^shift (output channels); the input's zero point; the output's zero points (output channels) and
+    range.
     """
 
     weights: NDArray[np.int8]
@@ -25,7 +26,7 @@ class Filters:
     multipliers: NDArray[np.int64]
     shifts: NDArray[np.int64]
     input_zero_point: int
-    zero_point: int
+    zero_points: NDArray[np.int64]
     low: int
     high: int
 
@@ -36,21 +37,30 @@ class Filters:
         bias = int(self.bias[index])
         lowest = bias + int(np.where(weights > 0, weights * smallest, weights * largest).sum())
         highest = bias + int(np.where(weights > 0, weights * largest, weights * smallest).sum())
-        multiplier, shift = int(self.multipliers[index]), -int(self.shifts[index])
-        if shift > LARGEST_SHIFT:
-            multiplier, shift = 0, 1
-        return Channel(multiplier, shift, self.zero_point, lowest, highest)
+        return Channel(int(self.multipliers[index]), -int(self.shifts[index]), int(self.zero_points[index]), lowest, highest)
 
     def start(self, index: int) -> int:
         """The accumulator's start where the products are of raw inputs: the bias, less the input's zero point times all weights."""
         return int(self.bias[index]) - self.input_zero_point * int(self.weights[index].astype(np.int64).sum())
 
 
+def simplified(filters: Filters) -> Filters:
+    """The same layer, in which a channel that gives one output whatever its inputs has no weights and no bias."""
+    weights, bias, multipliers = filters.weights.copy(), filters.bias.copy(), filters.multipliers.copy()
+    shifts, zero_points = filters.shifts.copy(), filters.zero_points.copy()
+    for index in range(len(weights)):
+        channel = filters.channel(index)
+        ends = np.clip(reference(channel, np.array([channel.lowest, channel.highest])), filters.low, filters.high)
+        if ends[0] == ends[1]:
+            weights[index], bias[index], multipliers[index], shifts[index], zero_points[index] = 0, 0, 0, -1, ends[0]
+    return replace(filters, weights=weights, bias=bias, multipliers=multipliers, shifts=shifts, zero_points=zero_points)
+
+
 def requantisable(filters: Filters) -> bool:
     """Whether the routines' requantisation covers a layer: scales below 1/2, and no clamp but int8's own that a value can reach."""
     for index in range(len(filters.weights)):
         channel = filters.channel(index)
-        if channel.shift < 1 or max(-channel.lowest, channel.highest) >= 2**29:
+        if not 1 <= channel.shift <= LARGEST_SHIFT or max(-channel.lowest, channel.highest) >= 2**29:
             return False
         ends = reference(channel, np.array([channel.lowest, channel.highest]))
         if ends[0] < filters.low or ends[1] > filters.high:

@@ -20,8 +20,8 @@ Integers = NDArray[np.int64]
 FIT_SHIFTS = (7, 5, 3, 1)
 """The right shifts for which kernels have a two-instruction form; the larger, the finer the multiplier."""
 
-LARGEST_SHIFT = 24
-"""A channel scaled by less than 2^-25 gives its zero point, whatever its accumulator."""
+LARGEST_SHIFT = 22
+"""Of a channel, so that its zero point at the scale before the shift, and what is added to it, stay within 32 bits."""
 
 _FAR = np.int64(1) << 40
 _OFFSETS = np.arange(8192, dtype=np.int64)
@@ -52,12 +52,15 @@ class Fit:
     offset: int
 
 
+def scaled(values: Integers, multiplier: int, shift: int) -> Integers:
+    """values * multiplier / 2^31 / 2^shift as the reference computes it: rounded after each division, a negative shift comes first."""
+    high = ((values << max(-shift, 0)) * multiplier + (1 << 30)) >> 31
+    return (high + (1 << (shift - 1)) - (high < 0)) >> shift if shift > 0 else high
+
+
 def reference(channel: Channel, accumulators: Integers) -> Integers:
     """What the reference kernels make of `accumulators`, saturated to int8."""
-    high = (accumulators * channel.multiplier + (1 << 30)) >> 31
-    if channel.shift:
-        high = (high + (1 << (channel.shift - 1)) - (high < 0)) >> channel.shift
-    return np.clip(high + channel.zero_point, -128, 127)
+    return np.clip(scaled(accumulators, channel.multiplier, channel.shift) + channel.zero_point, -128, 127)
 
 
 def thresholds(channel: Channel) -> Integers:

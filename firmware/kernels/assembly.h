@@ -87,4 +87,14 @@ void hilnas_convolve_planar(const hilnas_planar_convolution *layer, const int8_t
 void hilnas_convolve_planar_rows(const hilnas_planar_convolution *layer, const hilnas_rows *input, int32_t first,
                                  int32_t count, int8_t *output, int8_t *scratch);
 
+/* ADD as saturate((a * first + b * second + c) >> 21), which is exact for the numbers that assembly/add.py finds. */
+typedef struct {
+    int32_t elements;
+    int32_t a, b, c;
+} hilnas_fitted_addition;
+
+void hilnas_add_fitted(const hilnas_fitted_addition *layer, const int8_t *first, const int8_t *second, int8_t *output);
+void hilnas_add_fours(int32_t fours, const int8_t *first, const int8_t *second, int8_t *output, int32_t a, int32_t b,
+                      int32_t c);
+
 #endif
