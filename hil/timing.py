@@ -31,7 +31,6 @@ class WarningKind(StrEnum):
 
     UNKNOWN_INSTRUCTION = "unknown instruction"
     MODIFIED_CODE = "code that modifies itself"
-    UNMATCHED_ACCESS = "access that no instruction explains"
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class _Warning(c.Structure):
 class _MachineTiming(c.Structure):
     """`timing_model` of hil/emulator/timing.h."""
 
-    _fields_ = tuple((name, c.c_void_p) for name in ("model", "decode", "enter", "access", "cycles"))
+    _fields_ = tuple((name, c.c_void_p) for name in ("model", "decode", "enter", "access", "next_access", "cycles"))
 
 
 @cache

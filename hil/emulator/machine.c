@@ -208,14 +208,25 @@ static void on_exception(uc_engine *uc, uint32_t number, void *self) {
     uc_emu_stop(uc);
 }
 
-/* With an access hook, Unicorn 2.1.4 leaves stale IT state behind a load in an IT block: it is cleared here. */
-static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
-                      void *machine_pointer) {
-    (void)value;
+static uint32_t read_register(void *machine_pointer, unsigned number) {
+    static const int registers[17] = {
+        UC_ARM_REG_R0,  UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3, UC_ARM_REG_R4,   UC_ARM_REG_R5,
+        UC_ARM_REG_R6,  UC_ARM_REG_R7, UC_ARM_REG_R8, UC_ARM_REG_R9, UC_ARM_REG_R10,  UC_ARM_REG_R11,
+        UC_ARM_REG_R12, UC_ARM_REG_SP, UC_ARM_REG_LR, UC_ARM_REG_PC, UC_ARM_REG_APSR,
+    };
+    const machine *self = machine_pointer;
+    uint32_t value = 0;
+    uc_reg_read(self->uc, registers[number], &value);
+    return value;
+}
+
+/* Called before each instruction when the timing model wants to know of accesses. */
+static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void *machine_pointer) {
+    (void)uc, (void)size;
     machine *self = machine_pointer;
-    uint32_t thumb_without_it = 1u << 24;
-    uc_reg_write(uc, UC_ARM_REG_EPSR, &thumb_without_it);
-    self->timing.access(self->timing.model, (uint32_t)address, (uint32_t)size, type == UC_MEM_WRITE);
+    if ((uint32_t)address == *self->timing.next_access) {
+        self->timing.access(self->timing.model, read_register, self);
+    }
 }
 
 static bool hook(machine *self, int type, void *callback) {
@@ -267,7 +278,7 @@ void machine_destroy(machine *self) {
 
 bool machine_set_timing(machine *self, const timing_model *timing) {
     self->timing = *timing;
-    return !timing->access || hook(self, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, (void *)on_access);
+    return !timing->access || hook(self, UC_HOOK_CODE, (void *)on_instruction);
 }
 
 bool machine_map(machine *self, uint32_t base, uint32_t size, bool writable) {

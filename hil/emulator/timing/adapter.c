@@ -11,8 +11,8 @@ static void enter(void *model, void *block) {
     model_enter(model, block);
 }
 
-static void on_access(void *model, uint32_t address, uint32_t size, bool is_write) {
-    model_access(model, address, size, is_write);
+static void on_access(void *model, timing_register_reader *read_register, void *machine) {
+    model_access(model, read_register, machine);
 }
 
 static uint64_t cycles(void *model) {
@@ -20,5 +20,5 @@ static uint64_t cycles(void *model) {
 }
 
 void model_as_timing(struct model *model, bool with_accesses, timing_model *timing) {
-    *timing = (timing_model){model, decode, enter, with_accesses ? on_access : 0, cycles};
+    *timing = (timing_model){model, decode, enter, with_accesses ? on_access : 0, model_next_access(model), cycles};
 }

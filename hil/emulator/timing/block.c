@@ -8,13 +8,11 @@ static void note_instruction(struct block *block, const struct instruction *inst
         block->unknown_address = instruction->address;
         block->unknown_count++;
     }
-    if (instruction->access_count) {
+    if (instruction->access_count)
         block->access_count++;
-        block->has_conditional_access |= (instruction->traits & TRAIT_CONDITIONAL) != 0;
-    }
 }
 
-struct block *block_create(uint32_t address, const uint8_t *code, uint32_t size, uint32_t in_it_block,
+struct block *block_create(uint32_t address, const uint8_t *code, uint32_t size, uint8_t it_state,
                            const struct parameters *p) {
     const struct long_instructions lengths = {
         .divide = (uint8_t)p->divide,
@@ -41,12 +39,12 @@ struct block *block_create(uint32_t address, const uint8_t *code, uint32_t size,
     memcpy(block->code, code, size);
     for (uint32_t offset = 0; offset + 2 <= size;) {
         struct instruction *instruction = &block->instructions[block->instruction_count++];
-        instruction_decode(instruction, address + offset, code + offset, size - offset, in_it_block > 0, &lengths);
-        in_it_block = instruction->it_remaining ? instruction->it_remaining : in_it_block - (in_it_block > 0);
+        instruction_decode(instruction, address + offset, code + offset, size - offset, it_state, &lengths);
+        it_state = instruction->it_state ? instruction->it_state : it_advance(it_state);
         offset += instruction->size;
         note_instruction(block, instruction);
     }
-    block->it_remaining = in_it_block;
+    block->it_state = it_state;
     return block;
 }
 
@@ -101,14 +99,12 @@ static void fill_accesses(const struct block *block, struct variant *variant, co
         if (!instruction->access_count)
             continue;
         *access = (struct access){
+            .instruction = instruction,
             .cycle = places[n].cycle,
             .deadline = NO_USE,
-            .bytes = instruction->access_bytes,
-            .words = instruction->access_count,
             .is_store = (instruction->traits & TRAIT_STORE) != 0,
             .is_younger = places[n].younger,
             .is_paired_load = places[n].paired_load,
-            .is_conditional = (instruction->traits & TRAIT_CONDITIONAL) != 0,
         };
         if (instruction->traits & TRAIT_LOAD && instruction->write_count) {
             access->registers = instruction->writes[0].mask;

@@ -26,14 +26,12 @@ struct block {
     struct instruction *instructions;
     uint8_t *code;
     uint32_t address, size, instruction_count, access_count;
-    uint32_t it_remaining; /* instructions of an IT block that go on behind it */
     uint32_t unknown_count, unknown_address;
-    bool has_conditional_access;
+    uint8_t it_state; /* of an IT block that goes on behind it */
 };
 
-/* Decodes a block of which the first `in_it_block` instructions belong to an IT block begun before; NULL: out of
- * memory. */
-struct block *block_create(uint32_t address, const uint8_t *code, uint32_t size, uint32_t in_it_block,
+/* Decodes a block, which begins inside an IT block if `it_state` is not 0; NULL: out of memory. */
+struct block *block_create(uint32_t address, const uint8_t *code, uint32_t size, uint8_t it_state,
                            const struct parameters *parameters);
 void block_destroy(struct block *block);
 

@@ -120,25 +120,30 @@ static void decode_load_store(struct instruction *i, uint32_t code) {
     switch (code >> 12) {
     case 4: /* LDR from a literal */
         load(i, 0, high, 4);
+        at(i, REGISTER_PC, (code & 0xff) * 4);
         break;
     case 5: {
         unsigned operation = (code >> 9) & 7, bytes = register_bytes[operation];
         uint64_t address = one(middle) | one(offset);
         operation < 3 ? store(i, address, low, bytes) : load(i, address, low, bytes);
+        at_index(i, middle, offset, 0);
         break;
     }
     case 9: /* relative to SP */
         code & 0x800 ? load(i, one(REGISTER_SP), high, 4) : store(i, one(REGISTER_SP), high, 4);
+        at(i, REGISTER_SP, (code & 0xff) * 4);
         break;
     default: {
         unsigned bytes = (code >> 12) == 6 ? 4 : (code >> 12) == 7 ? 1 : 2;
         code & 0x800 ? load(i, one(middle), low, bytes) : store(i, one(middle), low, bytes);
+        at(i, middle, (code >> 6 & 31) * bytes);
     }
     }
 }
 
 static void push(struct instruction *i, uint64_t list) {
     multiple(i, TRAIT_STORE, (unsigned)__builtin_popcountll(list));
+    at(i, REGISTER_SP, 0 - 4u * i->access_count);
     reads(i, ROLE_ADDRESS, one(REGISTER_SP));
     reads(i, ROLE_STORE, list);
     writes(i, KIND_ADDRESS_UPDATE, one(REGISTER_SP));
@@ -146,6 +151,7 @@ static void push(struct instruction *i, uint64_t list) {
 
 static void pop(struct instruction *i, uint64_t list) {
     multiple(i, TRAIT_LOAD, (unsigned)__builtin_popcountll(list));
+    at(i, REGISTER_SP, 0);
     reads(i, ROLE_ADDRESS, one(REGISTER_SP));
     writes(i, KIND_LOAD_WORD, list);
     writes(i, KIND_ADDRESS_UPDATE, one(REGISTER_SP));
@@ -173,8 +179,7 @@ static void decode_miscellaneous(struct instruction *i, uint32_t code) {
         reads(i, ROLE_EARLY, one(middle));
         writes(i, KIND_REVERSE, one(low));
     } else if ((code & 0xff00) == 0xbf00) {
-        if (code & 15) /* IT: one to four instructions, after which the mask's last one bit lies */
-            i->it_remaining = (uint8_t)(4 - __builtin_ctz(code & 15));
+        i->it_state = code & 15 ? (uint8_t)code : 0;                     /* IT, or a hint */
     } else if ((code & 0xff00) == 0xbe00 || (code & 0xffe8) == 0xb660) { /* BKPT, CPS */
         i->traits |= TRAIT_SINGLE;
     } else {
@@ -189,6 +194,7 @@ static void decode_multiple_and_branch(struct instruction *i, uint32_t code) {
     case 0x18: /* STM */
     case 0x19: /* LDM */
         multiple(i, code & 0x800 ? TRAIT_LOAD : TRAIT_STORE, (unsigned)__builtin_popcountll(list));
+        at(i, base, 0);
         reads(i, ROLE_ADDRESS, one(base));
         code & 0x800 ? writes(i, KIND_LOAD_WORD, list) : reads(i, ROLE_STORE, list);
         if (!(code & 0x800) || !(list & one(base)))
@@ -226,8 +232,9 @@ static void decode_narrow(struct instruction *i, uint32_t code, bool flags) {
 }
 
 /* What fails its condition keeps the old value of its result, so it reads the flags and that value. */
-static void make_conditional(struct instruction *i) {
+static void make_conditional(struct instruction *i, uint8_t it_state) {
     uint64_t kept = 0;
+    i->condition = it_state >> 4;
     i->traits |= TRAIT_CONDITIONAL;
     if (i->branch == BRANCH_DIRECT)
         i->branch = BRANCH_CONDITIONAL;
@@ -239,14 +246,14 @@ static void make_conditional(struct instruction *i) {
 }
 
 void instruction_decode(struct instruction *instruction, uint32_t address, const uint8_t *code, size_t available,
-                        bool in_it_block, const struct long_instructions *cycles) {
+                        uint8_t it_state, const struct long_instructions *cycles) {
     uint32_t first = (uint32_t)(code[0] | code[1] << 8);
     memset(instruction, 0, sizeof *instruction);
     instruction->address = address;
     instruction->issue_cycles = 1;
     if (first < 0xe800) {
         instruction->size = 2;
-        decode_narrow(instruction, first, !in_it_block);
+        decode_narrow(instruction, first, !it_state);
     } else {
         instruction->size = 4;
         if (available < 4)
@@ -254,6 +261,6 @@ void instruction_decode(struct instruction *instruction, uint32_t address, const
         else
             instruction_decode_wide(instruction, first, (uint32_t)(code[2] | code[3] << 8), cycles);
     }
-    if (in_it_block)
-        make_conditional(instruction);
+    if (it_state)
+        make_conditional(instruction, it_state);
 }

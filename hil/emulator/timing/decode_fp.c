@@ -44,6 +44,11 @@ static void decode_load_store(struct instruction *i, uint32_t first, uint32_t se
     bool is_load = first & 0x10, is_double = second & 0x100, is_single_transfer = (first & 0x120) == 0x100;
     uint64_t registers = destination_of(first, second, is_double);
     unsigned words = is_single_transfer ? (is_double ? 2 : 1) : second & 0xff;
+    uint32_t offset = (second & 0xff) * 4;
+    if (is_single_transfer)
+        at(i, first & 15, first & 0x80 ? offset : 0 - offset);
+    else
+        at(i, first & 15, first & 0x100 ? 0 - offset : 0);
     reads(i, ROLE_ADDRESS, one(first & 15));
     if (is_single_transfer && !is_double) {
         accesses(i, is_load ? TRAIT_LOAD : TRAIT_STORE, 1, 4);

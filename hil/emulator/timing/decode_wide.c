@@ -10,6 +10,7 @@ static void decode_multiple(struct instruction *i, uint32_t first, uint32_t seco
     bool is_load = first & 0x10;
     uint64_t list = second & 0xdfff;
     multiple(i, is_load ? TRAIT_LOAD : TRAIT_STORE, (unsigned)__builtin_popcountll(list));
+    at(i, base, first & 0x100 ? 0 - 4u * i->access_count : 0);
     reads(i, ROLE_ADDRESS, one(base));
     is_load ? writes(i, KIND_LOAD_WORD, list) : reads(i, ROLE_STORE, list);
     if (first & 0x20)
@@ -23,14 +24,19 @@ static void decode_double_and_exclusive(struct instruction *i, uint32_t first, u
                                         const struct long_instructions *cycles) {
     unsigned base = first & 15, low = second >> 12, high = (second >> 8) & 15;
     bool is_load = first & 0x10;
+    uint32_t offset = (second & 0xff) * 4;
+    at(i, base, 0);
     reads(i, ROLE_ADDRESS, one(base));
     if (first & 0x0120) { /* indexed or with write-back: LDRD, STRD */
         multiple(i, is_load ? TRAIT_LOAD : TRAIT_STORE, 2);
+        if (first & 0x100)
+            at(i, base, first & 0x80 ? offset : 0 - offset);
         is_load ? writes(i, KIND_LOAD_WORD, one(low) | one(high)) : reads(i, ROLE_STORE, one(low) | one(high));
         if (first & 0x20)
             writes(i, KIND_ADDRESS_UPDATE, one(base));
     } else if (!(first & 0x80)) { /* LDREX, STREX */
         accesses(i, is_load ? TRAIT_LOAD : TRAIT_STORE, 1, 4);
+        at(i, base, offset);
         i->traits |= TRAIT_SINGLE;
         is_load ? writes(i, KIND_LOAD_WORD, one(low)) : writes(i, KIND_LATE_ALU, one(high));
         if (!is_load)
@@ -39,6 +45,7 @@ static void decode_double_and_exclusive(struct instruction *i, uint32_t first, u
         accesses(i, TRAIT_LOAD, 1, second & 0x10 ? 2 : 1);
         i->traits |= TRAIT_SINGLE;
         i->issue_cycles = cycles->table_branch;
+        at_index(i, base, second & 15, second >> 4 & 1);
         reads(i, ROLE_ADDRESS, one(second & 15));
         branches(i, BRANCH_INDIRECT, 0);
     } else { /* LDREXB, LDREXH, STREXB, STREXH */
@@ -196,6 +203,12 @@ static void decode_single_transfer(struct instruction *i, uint32_t first, uint32
         reads(i, ROLE_ADDRESS, one(base));
         return;
     }
+    if (base == 15 || by_offset)
+        at(i, base, by_offset ? second & 0xfff : 0 - (second & 0xfff));
+    else if (second & 0x800) /* an 8-bit offset, applied now or afterwards */
+        at(i, base, !(second & 0x400) ? 0 : second & 0x200 ? second & 0xff : 0 - (second & 0xff));
+    else
+        at_index(i, base, second & 15, second >> 4 & 3);
     if (base != 15 && !by_offset && (second & 0xfc0) == 0)
         address |= one(second & 15);
     reads(i, ROLE_ADDRESS, address);

@@ -82,7 +82,13 @@ struct registers {
     uint8_t how; /* an operand_role of what is read, a result_kind of what is written */
 };
 
-enum { READS_MAX = 6, WRITES_MAX = 4 };
+enum { READS_MAX = 6, WRITES_MAX = 4, NO_REGISTER = 0xff };
+
+/* The address of an instruction's first access: a register, another one shifted left, and a constant. */
+struct addressing {
+    uint8_t base, index, shift; /* NO_REGISTER: none */
+    uint32_t offset;
+};
 
 struct instruction {
     uint32_t address;
@@ -92,8 +98,10 @@ struct instruction {
     uint8_t read_count, write_count;
     uint8_t access_count; /* accesses to memory */
     uint8_t access_bytes;
-    uint8_t branch;         /* enum branch_kind */
-    uint8_t it_remaining;   /* instructions of an IT block that follow it; set by IT */
+    uint8_t branch;    /* enum branch_kind */
+    uint8_t condition; /* of an instruction inside an IT block */
+    uint8_t it_state;  /* of IT: ITSTATE, condition and mask of the instructions that follow it */
+    struct addressing addressing;
     uint32_t branch_target; /* of a direct branch */
     struct registers reads[READS_MAX];
     struct registers writes[WRITES_MAX];
@@ -105,9 +113,9 @@ struct long_instructions {
     uint8_t double_add, double_multiply, double_fused, double_divide;
 };
 
-/* Decodes the instruction at `code` (at least `available` bytes, 2 or more) inside or outside of an IT block. */
+/* Decodes the instruction at `code` (at least `available` bytes, 2 or more); `it_state` is 0 outside of an IT block. */
 void instruction_decode(struct instruction *instruction, uint32_t address, const uint8_t *code, size_t available,
-                        bool in_it_block, const struct long_instructions *cycles);
+                        uint8_t it_state, const struct long_instructions *cycles);
 
 void instruction_decode_wide(struct instruction *instruction, uint32_t first, uint32_t second,
                              const struct long_instructions *cycles);
@@ -128,6 +136,27 @@ static inline void writes(struct instruction *instruction, enum result_kind kind
     mask &= ~one(REGISTER_PC);
     if (mask && instruction->write_count < WRITES_MAX)
         instruction->writes[instruction->write_count++] = (struct registers){mask, (uint8_t)kind};
+}
+
+/* ITSTATE after one instruction (Armv7-M Architecture Reference Manual, ITAdvance). */
+static inline uint8_t it_advance(uint8_t state) {
+    return state & 7 ? (uint8_t)((state & 0xe0) | (state << 1 & 0x1f)) : 0;
+}
+
+/* The address is that of a register plus a constant; one relative to the program counter is known at once. */
+static inline void at(struct instruction *instruction, unsigned base, uint32_t offset) {
+    if (base == REGISTER_PC)
+        instruction->addressing =
+            (struct addressing){NO_REGISTER, NO_REGISTER, 0, ((instruction->address + 4) & ~3u) + offset};
+    else
+        instruction->addressing = (struct addressing){(uint8_t)base, NO_REGISTER, 0, offset};
+}
+
+static inline void at_index(struct instruction *instruction, unsigned base, unsigned index, unsigned shift) {
+    at(instruction, base,
+       base == REGISTER_PC ? instruction->address & 2 : 0); /* TBB counts from the unaligned address */
+    instruction->addressing.index = (uint8_t)index;
+    instruction->addressing.shift = (uint8_t)shift;
 }
 
 static inline void sets_flags(struct instruction *instruction) {

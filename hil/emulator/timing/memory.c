@@ -212,7 +212,8 @@ void memory_store(struct memory_system *system, struct clock *clock, const struc
     memory_wait(system, clock, block_start + access->cycle);
     clock->scheduled += access->cycle;
     int index = memory_at(system, address);
-    if (word == 0 && access->words > 1 && access->words % 2 == 0 && (address & 4)) /* even words, not in even pairs */
+    if (word == 0 && access->instruction->access_count > 1 && access->instruction->access_count % 2 == 0 &&
+        (address & 4)) /* even words, not in even pairs */
         stall(clock, CAUSE_UNALIGNED, 1);
     if (word > 0 && (address & 4)) { /* leaves together with the word before */
         clock->scheduled = block_start;

@@ -40,12 +40,12 @@ static inline void stall(struct clock *clock, unsigned cause, int64_t cycles) {
 
 /* One instruction's accesses, as scheduled. */
 struct access {
+    const struct instruction *instruction;
     uint64_t registers; /* that a load writes */
     uint16_t cycle;     /* of its issue, from the block's start */
     int16_t deadline;   /* of the data, at the cost of a hit, before something waits; NO_USE: nothing in this block */
     uint8_t kind;       /* enum result_kind of a load */
-    uint8_t bytes, words;
-    bool is_store, is_younger, is_paired_load, is_conditional;
+    bool is_store, is_younger, is_paired_load;
 };
 
 enum { WAITING_MAX = 8, LINES_IN_FLIGHT_MAX = 8, STORE_BUFFER_MAX = 16 };

@@ -19,10 +19,9 @@ struct model {
     uint32_t state_count, *states_by_hash, *next_state;
     struct variant *running;
     uint32_t next_access; /* of the running block */
-    uint32_t words_seen;  /* of that access */
-    uint32_t position;    /* cycle of the last access from the block's start */
-    uint32_t unmatched_block;
-    uint64_t unmatched, code_writes, before_first[CAUSE_COUNT];
+    uint32_t next_access_address;
+    uint32_t position; /* cycle of the last access from the block's start */
+    uint64_t code_writes, before_first[CAUSE_COUNT];
     uint32_t code_write_address;
 };
 
@@ -180,7 +179,7 @@ struct block *model_decode(struct model *model, uint32_t address, const uint8_t 
             return block;
     const struct block *before = model->running ? model->running->block : NULL;
     bool goes_on = before && before->address + before->size == address;
-    struct block *block = block_create(address, code, size, goes_on ? before->it_remaining : 0, &model->parameters);
+    struct block *block = block_create(address, code, size, goes_on ? before->it_state : 0, &model->parameters);
     if (!block)
         return NULL;
     block->next = model->blocks;
@@ -189,10 +188,6 @@ struct block *model_decode(struct model *model, uint32_t address, const uint8_t 
     *bucket = block;
     remember_code(model, address, size);
     return block;
-}
-
-bool model_has_conditional_access(const struct block *block) {
-    return block->has_conditional_access;
 }
 
 static struct variant *variant_of(struct model *model, struct block *block, uint32_t entry, bool by_branch) {
@@ -233,6 +228,18 @@ static struct variant *step(struct model *model, struct variant *ended, struct b
     return *remembered;
 }
 
+/* Makes the access of that number the next one of the running block. */
+static void expect_access(struct model *model, uint32_t number) {
+    const struct variant *running = model->running;
+    model->next_access = number;
+    model->next_access_address =
+        number < running->block->access_count ? running->accesses[number].instruction->address : UINT32_MAX;
+}
+
+const uint32_t *model_next_access(const struct model *model) {
+    return &model->next_access_address;
+}
+
 void model_enter(struct model *model, struct block *block) {
     struct variant *ended = model->running, *variant;
     if (ended) {
@@ -246,32 +253,11 @@ void model_enter(struct model *model, struct block *block) {
         return;
     variant->executions++;
     model->clock.causes = variant->added;
-    model->next_access = model->words_seen = model->position = 0;
+    model->position = 0;
+    expect_access(model, 0);
     if (model->memory.waiting_count)
         memory_find_uses(&model->memory, &model->clock, &variant->schedule);
     memory_fetch(&model->memory, &model->clock, block->address, block->size);
-}
-
-/* The scheduled access that this one is: conditional ones may have been left out. */
-static const struct access *match(struct model *model, uint32_t bytes, bool is_write) {
-    const struct variant *variant = model->running;
-    while (model->next_access < variant->block->access_count) {
-        const struct access *access = &variant->accesses[model->next_access];
-        bool fits = access->is_store == is_write && (bytes >= 4 ? access->bytes == 4 : access->bytes == bytes);
-        if (fits) {
-            model->words_seen += bytes > 4 ? bytes / 4 : 1;
-            if (model->words_seen >= access->words) {
-                model->next_access++;
-                model->words_seen = 0;
-            }
-            return access;
-        }
-        if (!access->is_conditional)
-            break;
-        model->next_access++;
-        model->words_seen = 0;
-    }
-    return NULL;
 }
 
 static void note_code_write(struct model *model, uint32_t address) {
@@ -284,24 +270,38 @@ static void note_code_write(struct model *model, uint32_t address) {
     }
 }
 
-void model_access(struct model *model, uint32_t address, uint32_t bytes, bool is_write) {
-    static const struct access UNMATCHED = {.deadline = NO_USE, .bytes = 4, .words = 1};
-    if (!model->running)
+/* Whether a condition holds (Armv7-M Architecture Reference Manual, ConditionPassed). */
+static bool holds(unsigned condition, uint32_t flags) {
+    bool n = flags >> 31 & 1, z = flags >> 30 & 1, c = flags >> 29 & 1, v = flags >> 28 & 1;
+    const bool results[8] = {z, c, n, v, c && !z, n == v, n == v && !z, true};
+    return results[condition >> 1] != ((condition & 1) && condition != 15);
+}
+
+static uint32_t address_of(const struct addressing *addressing, register_reader *read_register, void *context) {
+    uint32_t address = addressing->offset;
+    if (addressing->base != NO_REGISTER)
+        address += read_register(context, addressing->base);
+    if (addressing->index != NO_REGISTER)
+        address += read_register(context, addressing->index) << addressing->shift;
+    return address;
+}
+
+void model_access(struct model *model, register_reader *read_register, void *context) {
+    const struct access *access = &model->running->accesses[model->next_access];
+    const struct instruction *instruction = access->instruction;
+    expect_access(model, model->next_access + 1);
+    if ((instruction->traits & TRAIT_CONDITIONAL) &&
+        !holds(instruction->condition, read_register(context, REGISTER_FLAGS)))
         return;
-    uint32_t words_before = model->words_seen;
-    const struct access *access = match(model, bytes, is_write);
-    if (!access) {
-        model->unmatched++;
-        model->unmatched_block = model->running->block->address;
-        access = &UNMATCHED;
-    }
-    if (access->cycle + words_before / 2 > model->position)
-        model->position = access->cycle + words_before / 2;
-    if (is_write) {
-        note_code_write(model, address);
-        memory_store(&model->memory, &model->clock, access, address, bytes, words_before);
-    } else {
-        memory_load(&model->memory, &model->clock, access, address, bytes);
+    uint32_t address = address_of(&instruction->addressing, read_register, context);
+    model->position = access->cycle;
+    for (unsigned word = 0; word < instruction->access_count; word++, address += 4) {
+        if (access->is_store) {
+            note_code_write(model, address);
+            memory_store(&model->memory, &model->clock, access, address, instruction->access_bytes, word);
+        } else {
+            memory_load(&model->memory, &model->clock, access, address, instruction->access_bytes);
+        }
     }
 }
 
@@ -352,15 +352,9 @@ size_t model_warnings(const struct model *model, struct model_warning *rows, siz
                                                  executions * block->unknown_count};
         count++;
     }
-    const struct model_warning others[] = {
-        {WARNING_MODIFIED_CODE, model->code_write_address, model->code_writes},
-        {WARNING_UNMATCHED_ACCESS, model->unmatched_block, model->unmatched},
-    };
-    for (size_t n = 0; n < COUNT_OF(others); n++) {
-        if (!others[n].count)
-            continue;
+    if (model->code_writes) {
         if (count < capacity)
-            rows[count] = others[n];
+            rows[count] = (struct model_warning){WARNING_MODIFIED_CODE, model->code_write_address, model->code_writes};
         count++;
     }
     return count;

@@ -22,11 +22,11 @@ struct model_block {
     uint64_t cycles[CAUSE_COUNT];
 };
 
-enum model_warning_kind { WARNING_UNKNOWN_INSTRUCTION, WARNING_MODIFIED_CODE, WARNING_UNMATCHED_ACCESS };
+enum model_warning_kind { WARNING_UNKNOWN_INSTRUCTION, WARNING_MODIFIED_CODE };
 
 struct model_warning {
     uint32_t kind, address;
-    uint64_t count; /* executions of the instruction, stores into code, accesses that no instruction explains */
+    uint64_t count; /* executions of the instruction, stores into code */
 };
 
 struct model *model_create(void);
@@ -43,10 +43,15 @@ int model_start(struct model *model);
 /* The block of `size` bytes of code at an address; NULL: out of memory. Valid as long as the model. */
 struct block *model_decode(struct model *model, uint32_t address, const uint8_t *code, uint32_t size);
 void model_enter(struct model *model, struct block *block);
-void model_access(struct model *model, uint32_t address, uint32_t size, bool is_write);
 
-/* Whether the block makes an access inside an IT block. */
-bool model_has_conditional_access(const struct block *block);
+/* The address of the next instruction of the running block that accesses memory, kept up to date; odd: there is none.
+ */
+const uint32_t *model_next_access(const struct model *model);
+
+/* That instruction is about to run: its accesses. `read_register` reads r0 to r15 and, number 16, the flags as in APSR.
+ */
+typedef uint32_t register_reader(void *context, unsigned number);
+void model_access(struct model *model, register_reader *read_register, void *context);
 
 /* Cycles until the last access of the running block, or until its start. */
 uint64_t model_cycles(const struct model *model);

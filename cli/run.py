@@ -1,0 +1,104 @@
+"""`hilnas run`: times any Cortex-M ELF on the emulator."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hilnas.cli.output import json_option, print_json, print_table
+
+_SHOWN_FUNCTIONS = 20
+
+
+@click.command()
+@click.argument("elf", type=click.Path(path_type=Path))
+@click.option("--board", required=True, help="Name of a board, or path of a board file.")
+@click.option("--core", help="Another timing model of the core: path of a core file.")
+@click.option("--mark", metavar="SYMBOL", help="Reports each interval between two calls of this function.")
+@click.option("--stop", metavar="SYMBOL", help="Stops when this function is about to be entered.")
+@click.option("--timing", type=click.Choice(["full", "fast", "off"]), default="full", help="fast: no caches; off: instructions only.")
+@click.option("--profile", is_flag=True, help="Where the cycles went, by function and cause.")
+@click.option("--speedscope", type=click.Path(path_type=Path), help="Writes the profile as a file for speedscope.app.")
+@click.option("--timeout", default=600.0, show_default=True, help="Seconds after which it gives up.")
+@json_option
+def command(
+    elf: Path,
+    board: str,
+    core: str | None,
+    mark: str | None,
+    stop: str | None,
+    timing: str,
+    profile: bool,
+    speedscope: Path | None,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Times any Cortex-M ELF on the emulator, whatever toolchain made it.
+
+    What the firmware writes by semihosting (SYS_WRITEC, SYS_WRITE0, SYS_WRITE) or over the board's UART is shown. The run
+    ends at a semihosting exit, at BKPT, at --stop, or when it waits for input that does not come.
+
+    Example: hilnas run engine.elf --board nucleo-h743zi2 --mark invoke --profile
+    """
+    import json
+
+    from hilnas.boards.board import load_board
+    from hilnas.boards.core import load_core
+    from hilnas.files import write_atomically
+    from hilnas.hil.profile import speedscope as as_speedscope
+    from hilnas.hil.timed_run import RunOptions, run_elf
+    from hilnas.hil.timing import TimingMode
+
+    the_board = load_board(board)
+    options = RunOptions(mark, stop, TimingMode(timing), profile or speedscope is not None, timeout)
+
+    def show(text: bytes) -> None:
+        click.echo(text.decode("utf-8", "replace"), nl=False, err=as_json)
+
+    run = run_elf(elf, the_board, options, show, load_core(core) if core else None)
+    if speedscope is not None and run.profile is not None:
+        write_atomically(speedscope, json.dumps(as_speedscope(run.profile, elf.name)))
+    for warning in run.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    document: dict[str, Any] = {
+        "elf": str(elf),
+        "board": the_board.name,
+        **asdict(run),
+        "latency_s": run.cycles / the_board.clock_hz,
+    }
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        f"{elf.name} on {the_board.name}: {run.ended}",
+        ("", "instructions", "cycles", "ms"),
+        [
+            _row("total", run.instructions, run.cycles, the_board.clock_hz),
+            *(_row(f"interval {index}", item.instructions, item.cycles, the_board.clock_hz) for index, item in enumerate(run.intervals)),
+        ],
+    )
+    if run.profile is not None and profile:
+        _print_profile(run.profile)
+
+
+def _row(name: str, instructions: int, cycles: int, clock_hz: int) -> tuple[str, int, int, str]:
+    return name, instructions, cycles, f"{1000 * cycles / clock_hz:.3f}"
+
+
+def _print_profile(profile: Any) -> None:
+    causes = sorted(profile.causes, key=lambda cause: -profile.causes[cause])
+
+    def row(name: str, cycles: int, counts: dict[str, int]) -> list[str]:
+        share = 100 / max(1, profile.cycles)
+        return [name, str(cycles), f"{cycles * share:.1f}", *(f"{counts.get(cause, 0) * share:.1f}" for cause in causes)]
+
+    shown = profile.functions[:_SHOWN_FUNCTIONS]
+    rest = profile.functions[_SHOWN_FUNCTIONS:]
+    rows = [row("all", profile.cycles, profile.causes), *(row(item.name, item.cycles, item.causes) for item in shown)]
+    if rest:
+        counts = {cause: sum(item.causes.get(cause, 0) for item in rest) for cause in causes}
+        rows.append(row(f"{len(rest)} others", sum(item.cycles for item in rest), counts))
+    print_table("Cycles by function and cause, in % of all", ("function", "cycles", "%", *causes), rows)

@@ -1,0 +1,167 @@
+"""Times any Cortex-M ELF on the emulator: what it wrote, its counts, the intervals between marked calls, its profile."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from hilnas.boards.board import Board
+from hilnas.boards.core import Core
+from hilnas.errors import InputError, TargetTimeoutError
+from hilnas.hil.elf import Elf, read_elf
+from hilnas.hil.emulator.machine import Machine, Stop
+from hilnas.hil.emulator.native import StopReason
+from hilnas.hil.profile import Profile, function_profile
+from hilnas.hil.timing import TimingMode, TimingModel, TimingWarning, WarningKind
+from hilnas.progress import progress
+
+_SLICE = 20_000_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Instructions and cycles between two calls of the marked function."""
+
+    instructions: int
+    cycles: int
+
+
+@dataclass(frozen=True)
+class TimedRun:
+    """What a run took. `ended` says why it ended; `warnings` are sentences about what makes the cycles doubtful."""
+
+    ended: str
+    exit_code: int
+    instructions: int
+    cycles: int
+    cycles_source: str
+    intervals: tuple[Interval, ...]
+    profile: Profile | None
+    warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What to time: marked function, where to stop, how to make time, and the time-out (seconds of the host)."""
+
+    mark: str | None = None
+    stop: str | None = None
+    timing: TimingMode = TimingMode.FULL
+    profile: bool = False
+    timeout_s: float = 600.0
+
+
+def run_elf(path: Path, board: Board, options: RunOptions, console: Callable[[bytes], None], core: Core | None = None) -> TimedRun:
+    """Runs an ELF from reset until it ends: a semihosting exit, a breakpoint, the function to stop at, an endless wait for input.
+
+    `console` gets what it writes by semihosting and over the board's UART, as it comes.
+
+    Raises:
+        InputError: no such ELF or symbol, or it does not lie in the board's memories.
+        BoardError: the board has no timing.
+        TargetError: it raised an exception or left the memories.
+        TargetTimeoutError: it did not end in time.
+    """
+    elf = read_elf(path)
+    with _machine(elf, board, options, core) as (machine, model):
+        stop = _run(machine, options, console)
+        if model is not None:
+            model.finish()
+        marks = machine.take_marks()
+        entries = [(mark.entry_instructions, mark.entry_cycles) for mark in marks]
+        intervals = tuple(Interval(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(entries))
+        return TimedRun(
+            ended=_ENDED[stop.reason],
+            exit_code=stop.exit_code,
+            instructions=stop.instructions,
+            cycles=stop.cycles if model is None else model.cycles,
+            cycles_source="modelled" if model is not None else "instructions x CPI",
+            intervals=intervals,
+            profile=function_profile(model, elf) if model is not None and options.profile else None,
+            warnings=(*_peripheral_warnings(machine, elf), *(_timing_warnings(model, elf) if model is not None else ())),
+        )
+
+
+_ENDED = {
+    StopReason.EXIT: "exit",
+    StopReason.BREAKPOINT: "breakpoint",
+    StopReason.SYMBOL: "symbol",
+    StopReason.IDLE: "waits for input",
+    StopReason.RESET: "reset",
+}
+
+
+@contextmanager
+def _machine(elf: Elf, board: Board, options: RunOptions, core: Core | None) -> Iterator[tuple[Machine, TimingModel | None]]:
+    with Machine(board, elf) as machine:
+        machine.tolerate_peripherals()
+        machine.start(*_start(elf, board))
+        if options.mark is not None:
+            machine.mark_calls(options.mark)
+        if options.stop is not None:
+            machine.stop_at(options.stop)
+        if options.timing is TimingMode.OFF:
+            yield machine, None
+            return
+        with TimingModel(board, core, options.timing) as model:
+            machine.set_timing(model.machine_timing())
+            yield machine, model
+
+
+def _start(elf: Elf, board: Board) -> tuple[int, int]:
+    """Stack pointer and entry: of the vector table that a segment begins with, else the ELF's entry and the board's stack."""
+    ram = [memory for memory in board.memories.values() if memory.kind == "ram"]
+    for segment in elf.segments:
+        if len(segment.data) < 8:
+            continue
+        stack, entry = struct.unpack_from("<II", segment.data)
+        in_ram = any(memory.base < stack <= memory.end for memory in ram)
+        if in_ram and entry & 1 and any(item.address <= entry < item.address + len(item.data) for item in elf.segments):
+            return stack, entry
+    if not elf.entry:
+        raise InputError(f"{elf.path} has neither a vector table nor an entry", "Link it with a vector table, or with -e SYMBOL.")
+    return board.memories[board.placement.stack].end, elf.entry | 1
+
+
+def _run(machine: Machine, options: RunOptions, console: Callable[[bytes], None]) -> Stop:
+    started = time.monotonic()
+    with progress("running, million instructions") as report:
+        while True:
+            stop = machine.run(_SLICE)
+            for text in (machine.receive_console(), machine.receive()):
+                if text:
+                    console(text)
+            if stop.reason is not StopReason.LIMIT:
+                return stop
+            report(_SLICE // 1_000_000)
+            if time.monotonic() - started > options.timeout_s:
+                place = machine.elf.function_at(stop.pc)
+                raise TargetTimeoutError(
+                    f"{machine.elf.path} did not end within {options.timeout_s:g} s; it was in {place} at {stop.pc:#010x}",
+                    "Give it a semihosting exit, name the function to stop at (--stop), or more time (--timeout).",
+                )
+
+
+def _peripheral_warnings(machine: Machine, elf: Elf) -> Iterator[str]:
+    for access in machine.unknown_accesses():
+        verb = "writes to" if access.is_write else "reads"
+        yield (
+            f"{elf.function_at(access.block)} at {access.block:#010x} {verb} a peripheral that is not modelled, "
+            f"at {access.address:#010x} ({access.count} times): it reads as zero"
+        )
+
+
+def _timing_warnings(model: TimingModel, elf: Elf) -> Iterator[str]:
+    for warning in model.warnings():
+        yield f"{_describe(warning)} in {elf.function_at(warning.address)} at {warning.address:#010x} ({warning.count} times)"
+
+
+def _describe(warning: TimingWarning) -> str:
+    if warning.kind is WarningKind.UNKNOWN_INSTRUCTION:
+        return "an instruction that the timing model does not know, taken as one cycle,"
+    return "code is overwritten after it ran, its cycles are doubtful,"
