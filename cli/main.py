@@ -23,6 +23,7 @@ VERBS = {
     "predictors": "build, evaluate and show predictors",
     "recalibrate": "feed stored measurements into predictors",
     "report": "one self-contained HTML page of a run",
+    "run": "time any Cortex-M ELF on the emulator",
     "search": "search with predictors under a budget",
     "train": "train the supernet on a data set",
 }
