@@ -16,6 +16,7 @@ from hilnas.errors import InputError, TargetTimeoutError
 from hilnas.hil.elf import Elf, read_elf
 from hilnas.hil.emulator.machine import Machine, Stop
 from hilnas.hil.emulator.native import StopReason
+from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED
 from hilnas.hil.profile import Profile, function_profile
 from hilnas.hil.timing import TimingMode, TimingModel, TimingWarning, WarningKind
 from hilnas.progress import progress
@@ -80,7 +81,7 @@ def run_elf(path: Path, board: Board, options: RunOptions, console: Callable[[by
             exit_code=stop.exit_code,
             instructions=stop.instructions,
             cycles=stop.cycles if model is None else model.cycles,
-            cycles_source="modelled" if model is not None else "instructions x CPI",
+            cycles_source=CYCLES_MODELLED if model is not None else CYCLES_FROM_INSTRUCTIONS,
             intervals=intervals,
             profile=function_profile(model, elf) if model is not None and options.profile else None,
             warnings=(*_peripheral_warnings(machine, elf), *(_timing_warnings(model, elf) if model is not None else ())),

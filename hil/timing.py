@@ -108,6 +108,11 @@ def _names(function: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def has_timing(board: Board) -> bool:
+    """Whether the board declares what the timing model needs."""
+    return board.caches is not None and all(memory.timing is not None for memory in board.memories.values())
+
+
 def memory_cycles(timing: BusTiming, clock_hz: int, line_bytes: int) -> tuple[int, int, int, int]:
     """Core cycles of a line fill at a core clock: to its first word, the same for the next line, between words, and per line."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
@@ -14,9 +15,10 @@ from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine, Mark
 from hilnas.hil.emulator.native import StopReason
-from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS
+from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import Inference, TargetRun, Tensor
+from hilnas.hil.timing import TimingMode, TimingModel, has_timing
 from hilnas.progress import progress
 
 LAYER_MARK = "hilnas_layer_mark"
@@ -54,17 +56,24 @@ class EmulatorTarget:
     Args:
         slice_instructions: how often the machine is stopped; no result depends on it.
         limit_s: what one layer may take, in seconds of the host.
+        timing: how time is made on boards that declare their timing; on others it is instructions times a constant.
     """
 
     name = "emulator"
 
-    def __init__(self, slice_instructions: int = SLICE_INSTRUCTIONS, limit_s: float = 600.0) -> None:
+    def __init__(self, slice_instructions: int = SLICE_INSTRUCTIONS, limit_s: float = 600.0, timing: TimingMode = TimingMode.FULL) -> None:
         self._slice = slice_instructions
         self._limit_s = limit_s
+        self._timing = timing
 
     def run(self, image: FirmwareImage, board: Board, inputs: Sequence[tuple[Tensor, ...]], take_exits: bool) -> TargetRun:
         """See `Target`."""
-        with Machine(board, read_elf(image.elf)) as machine, progress("running on the emulator", len(inputs)) as advance:
+        with ExitStack() as stack:
+            machine = stack.enter_context(Machine(board, read_elf(image.elf)))
+            advance = stack.enter_context(progress("running on the emulator", len(inputs)))
+            is_modelled = self._timing is not TimingMode.OFF and has_timing(board)
+            if is_modelled:
+                machine.set_timing(stack.enter_context(TimingModel(board, mode=self._timing)).machine_timing())
             machine.mark_calls(LAYER_MARK)
             # No byte is lost on this line: asking once is enough.
             patience = Patience(reply_s=self._limit_s, run_s=self._limit_s, attempts=1)
@@ -80,7 +89,7 @@ class EmulatorTarget:
             return TargetRun(
                 inferences=tuple(inferences),
                 stack_bytes=session.stack_bytes,
-                cycles_source=CYCLES_FROM_INSTRUCTIONS,
+                cycles_source=CYCLES_MODELLED if is_modelled else CYCLES_FROM_INSTRUCTIONS,
                 target_version=f"unicorn {version('unicorn')}",
                 attempts=tuple(session.attempts),
             )
