@@ -11,7 +11,7 @@ from hilnas.firmware.image import Manifest, TensorInfo
 from hilnas.hil.target import Tensor
 from hilnas.tflite.reference import ReferenceModel
 
-INPUT_SETS = 12
+INPUT_SETS = 8
 
 
 def verification_inputs(manifest: Manifest, seed: int, count: int = INPUT_SETS) -> list[tuple[Tensor, ...]]:
