@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from hilnas.firmware.assembly.emitter import Instruction, Routine
 from hilnas.firmware.assembly.scheduler import schedule
-from numpy.typing import NDArray
 
 SHIFT = 21
 SYMBOL = "hilnas_add_fours"

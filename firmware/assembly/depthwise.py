@@ -119,6 +119,11 @@ class Depthwise:
             first += outputs
         return tuple(found)
 
+    @property
+    def finishes(self) -> tuple[Finish, ...]:
+        """The routines that end its segments."""
+        return tuple(Finish(size) for size in dict.fromkeys(segment.outputs for segment in self.segments))
+
     @cached_property
     def words(self) -> tuple[int, ...]:
         """The words of weights of a filter row, as `taps` has them."""
@@ -154,7 +159,7 @@ class Depthwise:
         routine.label("entries")
         for form in range(EXACT_FORM + 1):
             for size in sizes:
-                routine.directive(f".word hilnas_depthwise_finish_{form}_{size} + 1")
+                routine.directive(f".word {Finish(size).symbol}_{form} + 1")
         return routine.text(
             f"Depthwise {self.filter[0]}x{self.filter[1]}, stride {self.stride}, rows of {self.input[1]} to rows of {self.output[1]}; "
             "struct hilnas_depthwise_group in r0."
@@ -235,7 +240,7 @@ def _row(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) -> None:
     for index, segment in enumerate(kernel.segments):
         loops = repeats > 1 and index == len(repeating) - 1
         following = kernel.segments[0 if loops else (index + 1) % len(kernel.segments)]
-        finish = _finish(following.outputs, sizes.index(segment.outputs))
+        finish = _call_finish(following.outputs, sizes.index(segment.outputs))
         weights = "s2" if kernel.unrolled else "s3"
         restore = [Instruction("vmov", ("r12", "s1")), Instruction("vmov", ("lr", weights))] if index or repeats > 1 else []
         if kernel.unrolled:
@@ -255,11 +260,11 @@ def _whole_row(routine: Routine, kernel: Depthwise, row: int) -> None:
     rows = {y: (top + y) * kernel.pitch for y in range(kernel.filter[0]) if 0 <= top + y < kernel.input[0]}
     start = [Instruction("vmov", ("r12", "s1")), Instruction("vmov", ("lr", "s2"))]
     products = _with_start(_filter_rows(kernel, segment, rows), segment.outputs)
-    routine.extend(schedule([*start, *products, *_finish(segment.outputs, 0)]))
+    routine.extend(schedule([*start, *products, *_call_finish(segment.outputs, 0)]))
     routine("blx", "lr")
 
 
-def _finish(following: int, size_index: int) -> list[Instruction]:
+def _call_finish(following: int, size_index: int) -> list[Instruction]:
     """Loads what the common end of a segment takes, notes where the last of the `following` outputs goes."""
     return [
         Instruction("add", ("r12", "sp", f"#{_MULTIPLIER}")),
@@ -385,29 +390,50 @@ def _end_channel(routine: Routine) -> None:
     routine("pop", "{r4-r11, pc}")
 
 
-def finish_text() -> str:
-    """The ends of segments: sums in r0 (last output) up to r7, multiplier r8, addend r9, address of the last output r10, minus one and
-    three pixels r11 and r12. One entry for each form and number of outputs; they fall into each other."""
-    routine = Routine("hilnas_depthwise_finish")
-    for form, shift in enumerate(FIT_SHIFTS):
-        _finish_form(
-            routine,
-            form,
-            lambda value, shift=shift: [  # type: ignore[misc]
-                Instruction("smmlar", (value, value, "r8", "r9")),
-                Instruction("ssat", (value, "#8", value, f"asr #{shift}")),
-            ],
-        )
-    for outputs in range(1, MOST_OUTPUTS + 1):
-        _entry(routine, EXACT_FORM, outputs)
+@dataclass(frozen=True)
+class Finish:
+    """The end of a segment of `outputs` outputs, one entry for each form of requantisation: sums in r0 (last output) up, multiplier r8,
+    addend r9, address of the last output r10, minus one and three pixels r11 and r12."""
+
+    outputs: int
+
+    @property
+    def symbol(self) -> str:
+        """The routine's name; its entries are numbered by form."""
+        return f"hilnas_depthwise_finish_{self.outputs}"
+
+    def text(self) -> str:
+        """The routine in assembly."""
+        routine = Routine(self.symbol)
+        for form, shift in enumerate(FIT_SHIFTS):
+            routine.label_global(f"{self.symbol}_{form}")
+            routine.extend(schedule([instruction for output in self._order for instruction in _fitted(output, shift)]))
+            routine("bx", "lr")
+        routine.label_global(f"{self.symbol}_{EXACT_FORM}")
         routine("vmov", "s5", "lr")
         routine("ldr", "lr", f"[sp, #{_SHIFT}]")
-        routine("b", routine.target(f"exact_{outputs}"))
-    _finish_form(routine, EXACT_FORM, _exact)
-    return routine.text("Ends of segments of depthwise convolutions: requantises and stores up to eight outputs of one channel.")
+        routine.extend(schedule([instruction for output in self._order for instruction in _exact(output)]))
+        routine("vmov", "lr", "s5")
+        routine("bx", "lr")
+        return routine.text(f"Requantises and stores {self.outputs} output(s) of one channel of a depthwise convolution.")
+
+    @property
+    def _order(self) -> tuple[int, ...]:
+        """Outputs counted from the last; 5 and 7 need a register that 6 leaves."""
+        return tuple(sorted(range(self.outputs), key=lambda output: (output in (5, 7), -output)))
 
 
-def _exact(value: str) -> list[Instruction]:
+def _fitted(output: int, shift: int) -> list[Instruction]:
+    value = f"r{output}"
+    return [
+        Instruction("smmlar", (value, value, "r8", "r9")),
+        Instruction("ssat", (value, "#8", value, f"asr #{shift}")),
+        *_store(output),
+    ]
+
+
+def _exact(output: int) -> list[Instruction]:
+    value = f"r{output}"
     return [
         Instruction("lsl", (value, value, "#1")),
         Instruction("smmulr", (value, value, "r8")),
@@ -415,35 +441,24 @@ def _exact(value: str) -> list[Instruction]:
         Instruction("add", (value, value, "r9")),
         Instruction("asr", (value, value, "lr")),
         Instruction("ssat", (value, "#8", value)),
+        *_store(output),
     ]
 
 
-def _entry(routine: Routine, form: int, outputs: int) -> None:
-    name = f"hilnas_depthwise_finish_{form}_{outputs}"
-    routine.directive(f".global {name}")
-    routine.lines.append(f"{name}:")
+_PLACES = {
+    0: "[r10]",
+    1: "[r10, r11]",
+    2: "[r10, r11, lsl #1]",
+    3: "[r10, r12]",
+    4: "[r10, r11, lsl #2]",
+    6: "[r10, r12, lsl #1]",
+}
 
 
-_PLACES = {0: "[r10]", 1: "[r10, r11]", 2: "[r10, r11, lsl #1]", 3: "[r10, r12]", 4: "[r10, r11, lsl #2]", 6: "[r10, r12, lsl #1]"}
-
-
-def _finish_form(routine: Routine, form: int, requantise) -> None:  # type: ignore[no-untyped-def]
-    for outputs in range(MOST_OUTPUTS, 0, -1):
-        if form == EXACT_FORM:
-            routine.label(f"exact_{outputs}")
-        else:
-            _entry(routine, form, outputs)
-        value = f"r{outputs - 1}"
-        code = requantise(value)
-        if outputs == 8:  # minus seven pixels: three and four
-            code += [Instruction("add", ("r10", "r10", "r12")), Instruction("strb", (value, "[r10, r11, lsl #2]"))]
-            code.append(Instruction("sub", ("r10", "r10", "r12")))
-        elif outputs == 6:  # minus five pixels, in the register of an output that is stored already
-            code.insert(0, Instruction("add", ("r6", "r12", "r11", "lsl #1")))
-            code.append(Instruction("strb", (value, "[r10, r6]")))
-        else:
-            code.append(Instruction("strb", (value, _PLACES[outputs - 1])))
-        routine.extend(code)
-    if form == EXACT_FORM:
-        routine("vmov", "lr", "s5")
-    routine("bx", "lr")
+def _store(output: int) -> list[Instruction]:
+    """Five and seven pixels are one and two pairs more than three; they take the register of output 6, which is stored by then or is not
+    there."""
+    if output in _PLACES:
+        return [Instruction("strb", (f"r{output}", _PLACES[output]))]
+    shift = "lsl #1" if output == 5 else "lsl #2"
+    return [Instruction("add", ("r6", "r12", "r11", shift)), Instruction("strb", (f"r{output}", "[r10, r6]"))]

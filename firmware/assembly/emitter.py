@@ -136,6 +136,10 @@ class Routine:
         """Places a label that only this routine sees."""
         self.lines.append(f".L{self.symbol}_{name}:")
 
+    def label_global(self, name: str) -> None:
+        """Places a label that other routines see."""
+        self.lines += [f"    .global {name}", f"{name}:"]
+
     def target(self, name: str) -> str:
         """The operand that names a label of this routine."""
         return f".L{self.symbol}_{name}"

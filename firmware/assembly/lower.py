@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.firmware.assembly.convolve import Dot
-from hilnas.firmware.assembly.depthwise import WORD_STEP, Depthwise, finish_text
+from hilnas.firmware.assembly.depthwise import WORD_STEP, Depthwise
 from hilnas.firmware.assembly.pack import (
     Filters,
     column_order,
@@ -20,8 +20,7 @@ from hilnas.firmware.assembly.pack import (
     requantisable,
     simplified,
 )
-from hilnas.firmware.assembly.spread import SYMBOL as SPREAD_SYMBOL
-from hilnas.firmware.assembly.spread import text as spread_text
+from hilnas.firmware.assembly.spread import Spread
 from hilnas.firmware.assembly.widen import MOST_CHANNELS, Widen
 from hilnas.firmware.fixed_point import activation_range
 from hilnas.firmware.graph import Convolution, Graph, Operator
@@ -162,19 +161,6 @@ def _packed_constants(graph: Graph, operator: Operator) -> Constants:
 
 
 @dataclass(frozen=True)
-class _Shared:
-    """A routine that others call, whatever the layer."""
-
-    symbol: str
-
-    def text(self) -> str:
-        return finish_text() if self.symbol == "hilnas_depthwise_finish" else spread_text()
-
-
-_DEPTHWISE_SHARED = (_Shared("hilnas_depthwise_finish"), _Shared(SPREAD_SYMBOL))
-
-
-@dataclass(frozen=True)
 class _Planar:
     """The routine of a depthwise convolution, its geometry as the kernel sees it, and how many rows it does at a time."""
 
@@ -220,7 +206,7 @@ def _planar_kernel(graph: Graph, operator: Operator) -> Kernel:
         weight_bytes=channels * (kernel.channel_bytes - header),
         table_bytes=channels * header + PLANAR_PARAMETERS,
         scratch_bytes=planar.plane_bytes,
-        routines=(kernel, *_DEPTHWISE_SHARED),
+        routines=(kernel, *kernel.finishes, Spread()),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+
 from hilnas.firmware.assembly.add import AddFours, Plane, fit_plane
 from hilnas.firmware.assembly.requantise import scaled
 from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
