@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import cos, pi
 from pathlib import Path
@@ -32,21 +33,23 @@ _FORMAT = 1
 class Recipe:
     """How a supernet is trained. Every step trains the largest, the smallest and `random_subnets` other networks.
 
-    `exit_weight` is the weight of each exit's loss beside the final one's; `data_seed` splits the data set.
+    `exit_weight` is the weight of each exit's loss beside the final one's; `data_seed` splits the data set. `threads` belongs
+    to the recipe because sums in floating point depend on how many threads add them up.
     """
 
     epochs: int = 12
     batch_size: int = 64
-    learning_rate: float = 4e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 1e-3
     random_subnets: int = 2
     exit_weight: float = 0.3
     seed: int = 0
     data_seed: int = 0
+    threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2 or not self.learning_rate > 0 or self.random_subnets < 0:
-            raise InputError("training needs at least one epoch, two images a batch and a positive learning rate")
+        if min(self.epochs, self.threads, self.batch_size - 1, self.random_subnets + 1) < 1 or not self.learning_rate > 0:
+            raise InputError("training needs at least one epoch, one thread, two images a batch and a positive learning rate")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def space_for(data: DataSet) -> McuSpace:
 def train(space: McuSpace, data_name: str, recipe: Recipe, checkpoint: Path) -> TrainedSupernet:
     """Trains a supernet and writes `checkpoint` after every epoch; goes on from it if it is there.
 
-    The same space, data, recipe and number of threads give the same weights, interrupted or not.
+    The same space, data and recipe give the same weights, interrupted or not.
 
     Raises:
         InputError: the data do not fit the space, or the checkpoint is of another training.
@@ -94,7 +97,7 @@ def train(space: McuSpace, data_name: str, recipe: Recipe, checkpoint: Path) -> 
     optimizer = _optimizer(supernet, recipe)
     first_epoch = _resume(checkpoint, supernet, optimizer, _identity(space, data_name, recipe)) if checkpoint.exists() else 0
     steps = len(data.training) // recipe.batch_size
-    with progress("training the supernet", (recipe.epochs - first_epoch) * steps) as advance:
+    with _threads(recipe.threads), progress("training the supernet", (recipe.epochs - first_epoch) * steps) as advance:
         for epoch in range(first_epoch, recipe.epochs):
             _train_epoch(supernet, optimizer, data.training, recipe, epoch, advance)
             _save(checkpoint, supernet, optimizer, _identity(space, data_name, recipe), epoch + 1)
@@ -115,6 +118,16 @@ def load_supernet(path: Path) -> TrainedSupernet:
         return TrainedSupernet(supernet, str(content["data"]), Recipe(**content["recipe"]), int(content["epochs"]))
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} is not a supernet of this version: {error}", "Train it again with `hilnas train`.") from error
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _optimizer(supernet: Supernet, recipe: Recipe) -> torch.optim.Optimizer:

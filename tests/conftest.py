@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Networks of these sizes are fastest on one thread, and threads that wait for each other are slow on busy machines.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
