@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hilnas.errors import InputError
@@ -35,12 +36,13 @@ class Function:
 
 @dataclass(frozen=True)
 class Elf:
-    """A 32-bit little-endian Arm ELF: its segments, and its functions by address."""
+    """A 32-bit little-endian Arm ELF: its segments, its functions by address, and the addresses of all symbols by name."""
 
     path: Path
     entry: int
     segments: tuple[Segment, ...]
     functions: tuple[Function, ...]
+    symbols: Mapping[str, int] = field(default_factory=dict)
 
     def function_at(self, address: int) -> str:
         """The name of the function that `address` is in, or `?`."""
@@ -48,14 +50,17 @@ class Elf:
         if index < 0:
             return "?"
         function = self.functions[index]
-        return function.name if address < function.address + max(function.size, 2) else "?"
+        is_inside = function.size == 0 or address < function.address + function.size
+        return function.name if is_inside else "?"
 
     def address_of(self, name: str) -> int:
-        """The address of a function.
+        """The address of a function or another symbol.
 
         Raises:
             InputError: there is none of that name.
         """
+        if name in self.symbols:
+            return self.symbols[name]
         for function in self.functions:
             if function.name == name:
                 return function.address
@@ -77,10 +82,12 @@ def read_elf(path: Path) -> Elf:
         if machine != _ARM:
             raise ValueError(f"machine {machine} is not Arm")
         segments = tuple(_segments(data, program_offset, program_size, program_count))
-        functions = tuple(sorted(_functions(data, section_offset, section_size, section_count), key=lambda item: item.address))
-    except (ValueError, struct.error) as error:
+        symbols = _symbols(data, section_offset, section_size, section_count)
+    except (ValueError, IndexError, struct.error) as error:
         raise InputError(f"{path} is not an Arm ELF: {error}", "Give the .elf that the linker wrote.") from error
-    return Elf(path, entry, segments, functions)
+    functions = (Function(symbol.name, symbol.value, symbol.size) for symbol in symbols if symbol.is_function)
+    addresses = {symbol.name: symbol.value for symbol in symbols}
+    return Elf(path, entry, segments, tuple(sorted(functions, key=lambda item: item.address)), addresses)
 
 
 def _segments(data: bytes, offset: int, size: int, count: int) -> list[Segment]:
@@ -96,17 +103,26 @@ def _segments(data: bytes, offset: int, size: int, count: int) -> list[Segment]:
     return segments
 
 
-def _functions(data: bytes, offset: int, size: int, count: int) -> list[Function]:
+@dataclass(frozen=True)
+class _Symbol:
+    name: str
+    value: int
+    size: int
+    is_function: bool
+
+
+def _symbols(data: bytes, offset: int, size: int, count: int) -> list[_Symbol]:
     headers = [struct.unpack_from("<10I", data, offset + index * size) for index in range(count)]
-    functions = []
+    symbols = []
     for header in headers:
         kind, start, length, link, entry_size = header[1], header[4], header[5], header[6], header[9]
         if kind != _SHT_SYMTAB:
             continue
         names = headers[link][4]
         for at in range(start, start + length, entry_size):
-            name, value, symbol_size, info = struct.unpack_from("<IIIB", data, at)
-            if info & 15 == _STT_FUNC:
-                text = data[names + name : data.index(b"\0", names + name)].decode("ascii", "replace")
-                functions.append(Function(text, value & ~1, symbol_size))
-    return functions
+            name, value, symbol_size, info, _, section = struct.unpack_from("<IIIBBH", data, at)
+            text = data[names + name : data.index(b"\0", names + name)].decode("ascii", "replace")
+            is_function = info & 15 == _STT_FUNC
+            if section and text and not text.startswith("$"):  # defined, and no mapping symbol
+                symbols.append(_Symbol(text, value & ~1 if is_function else value, symbol_size, is_function))
+    return symbols

@@ -6,6 +6,7 @@ benchmark's body stands in a loop twice, once with twice as many copies, so that
 
 from __future__ import annotations
 
+import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, suppor
 from hilnas.firmware.build import core_flags
 from hilnas.firmware.protocol import c_header
 from hilnas.firmware.toolchain import ARM
+from hilnas.hil.emulator.machine import Machine
 
 SUITE = Path(__file__).with_suffix(".yaml")
 RESULTS_SYMBOL = "microbenchmark_results"
@@ -85,6 +87,12 @@ def measured_cycles(suite: tuple[Microbenchmark, ...], results: tuple[int, ...])
     """Cycles of one pass of each body, from the table that the suite leaves: for each, the shorter and the longer loop."""
     pairs = zip(results[::2], results[1::2], strict=True)
     return tuple((longer - shorter) / (TURNS * item.passes) for item, (shorter, longer) in zip(suite, pairs, strict=True))
+
+
+def read_results(machine: Machine, suite: tuple[Microbenchmark, ...]) -> tuple[int, ...]:
+    """The table of cycles of a machine that has run the suite."""
+    count = 2 * len(suite)
+    return struct.unpack(f"<{count}I", machine.read_memory(machine.elf.address_of(RESULTS_SYMBOL), 4 * count))
 
 
 def _copies(item: Microbenchmark) -> tuple[int, int]:
