@@ -22,8 +22,8 @@ class LoopConfiguration:
     seed: int = 0
     rounds: int = 3
     limits: Budget = field(default_factory=Budget)
-    epochs: int = 30
-    trained_accuracies: int = 200
+    epochs: int = 12
+    trained_accuracies: int = 100
     first_nets: int = 10
     held_out: int = 16
     proposals: int = 4

@@ -19,6 +19,7 @@ from hilnas.nas.network import ADD, Network
 from hilnas.nas.space import Architectures, SearchSpace
 
 _WORD = 4
+_BOUNDLESS = {"any": 2**31}
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class MemoryNeeds:
     """What a network keeps in flash beside code, and its arenas in whole words, in bytes; and what its code consists of."""
 
     constant_bytes: int
-    arena_bytes: float
+    arena_bytes: int
     layers: int
     additions: int
     exits: int
@@ -43,7 +44,7 @@ class MemoryPlanner:
         self._known: dict[bytes, MemoryNeeds] = {}
 
     def __call__(self, architectures: Architectures) -> list[MemoryNeeds]:
-        """The needs of each of a batch (N, D). The arena of a network that does not fit the board is infinite."""
+        """The needs of each of a batch (N, D). A network that does not fit the board gets what it would need in one memory."""
         return [self._plan(row) for row in np.ascontiguousarray(self._space.canonical(architectures))]
 
     def _plan(self, row: NDArray[np.int64]) -> MemoryNeeds:
@@ -57,14 +58,13 @@ def memory_needs(network: Network, memories: Mapping[str, int]) -> MemoryNeeds:
     """The needs of one network, from its shapes alone."""
     program = lower(fuse(weightless_graph(network)))
     try:
-        arenas = plan_memory(program, memories).arenas
-        # What the linker puts behind an arena starts at a word.
-        arena_bytes: float = sum(-(-size // _WORD) * _WORD for size in arenas.values())
+        plan = plan_memory(program, memories)
     except DoesNotFitError:
-        arena_bytes = np.inf
+        plan = plan_memory(program, _BOUNDLESS)
     return MemoryNeeds(
         constant_bytes=program.constant_bytes + EXIT_BYTES * len(network.thresholds),
-        arena_bytes=arena_bytes,
+        # What the linker puts behind an arena starts at a word.
+        arena_bytes=sum(-(-size // _WORD) * _WORD for size in plan.arenas.values()),
         layers=len(program.layers),
         additions=sum(layer.operator.op == ADD for layer in program.layers),
         exits=len(network.thresholds),
