@@ -100,10 +100,21 @@ def _write_sources(compiled: CompiledModel, board: Board, build_id: str, folder:
     (folder / "linker.ld").write_text(linker_script(board))
     (folder / "hilnas_protocol.h").write_text(c_header())
     (folder / "hilnas_board.h").write_text(support_header(board, build_id, __version__, len(compiled.program.layers)))
-    kernels = (KERNELS_FOLDER / name for name in sorted({source for source, _ in compiled.kernels}))
+    for name, defines in compiled.kernels:
+        (folder / _variant(name, defines)).write_text(_defined(defines) + (KERNELS_FOLDER / name).read_text())
     headers = (*KERNELS_FOLDER.glob("*.h"), *RUNTIME_FOLDER.glob("*.h"))
-    for path in (*kernels, *headers, *support_sources(board)):
+    for path in (*headers, *support_sources(board)):
         shutil.copyfile(path, folder / path.name)
+
+
+def _variant(name: str, defines: Sequence[str]) -> str:
+    """The file name of a kernel that is compiled for `defines`."""
+    path = Path(name)
+    return "_".join((path.stem, *(define.partition("=")[2] for define in defines))) + path.suffix
+
+
+def _defined(defines: Sequence[str]) -> str:
+    return "".join(f"#define {define.replace('=', ' ')}\n" for define in defines)
 
 
 def _runtime_objects(board: Board, flags: Sequence[str]) -> list[Path]:

@@ -23,6 +23,7 @@ def fuse(graph: Graph) -> Graph:
     graph = _trim_edges(graph)
     graph = _lower_transposes(graph)
     graph = _fuse_padding(graph)
+    graph = _spread_single_channels(graph)
     graph = _alias_views(graph)
     graph = _order(graph)
     _check_types(graph)
@@ -121,6 +122,22 @@ def _fuse_padding(graph: Graph) -> Graph:
 def _pads_image(operator: Operator) -> bool:
     pad = cast("Pad", operator.attributes)
     return len(pad.before) == 4 and not (pad.before[0] or pad.after[0] or pad.before[3] or pad.after[3])
+
+
+def _spread_single_channels(graph: Graph) -> Graph:
+    """A depthwise convolution of one channel to several is an ordinary one: only its weights are laid out differently."""
+    tensors = list(graph.tensors)
+    operators = []
+    for operator in graph.operators:
+        if operator.op == "DEPTHWISE_CONV_2D" and graph.input_of(operator).shape[3] == 1:
+            weights = graph.input_of(operator, 1)
+            assert weights.data is not None and weights.quantization is not None
+            data = weights.data.transpose(3, 1, 2, 0)
+            tensors.append(replace(weights, shape=data.shape, data=data, quantization=replace(weights.quantization, axis=0)))
+            inputs = (operator.inputs[0], len(tensors) - 1, *operator.inputs[2:])
+            operator = replace(operator, op="CONV_2D", inputs=inputs)
+        operators.append(operator)
+    return replace(graph, tensors=tuple(tensors), operators=tuple(operators))
 
 
 def _alias_views(graph: Graph) -> Graph:
