@@ -1,0 +1,30 @@
+"""What the timing tests share: the board, and the convolution compiled once."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hilnas.boards.board import Board, load_board
+
+
+@pytest.fixture(scope="session")
+def programs() -> ModuleType:
+    path = Path(__file__).with_name("programs.py")
+    specification = importlib.util.spec_from_file_location("timing_programs", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def board() -> Board:
+    return load_board("nucleo-h743zi2")
+
+
+@pytest.fixture(scope="session")
+def convolution(programs: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    elf: Path = programs.compile_program(programs.CONVOLUTION, tmp_path_factory.mktemp("convolution"))
+    return elf
