@@ -54,9 +54,14 @@ class Instruction:
         return self.mnemonic in ("ldrd", "strd", "ldm", "stm", "push", "pop")
 
     @property
-    def has_shifted_operand(self) -> bool:
-        """Whether its last operand passes the shifter."""
-        return bool(re.match(r"(lsl|lsr|asr|ror)\b", self.operands[-1])) and not self.is_dsp
+    def is_shifted(self) -> bool:
+        """Whether its last register passes the shifter of the ALU."""
+        return bool(re.match(r"(lsl|lsr|asr|ror)\b", self.operands[-1])) and not self.is_dsp and self.memory is None
+
+    @property
+    def uses_early_shifter(self) -> bool:
+        """Whether it needs the one shifter of the early stage."""
+        return self.is_shifted or self.mnemonic in ("bfi", "pkhbt", "pkhtb", "sxtab16")
 
     @cached_property
     def memory(self) -> str | None:
@@ -74,6 +79,23 @@ class Instruction:
     def accumulator(self) -> str | None:
         """The operand that a multiply-accumulate adds to."""
         return self.operands[3] if self.is_multiply and len(self.operands) == 4 else None
+
+    def role(self, register: str) -> str:
+        """How it reads a register: as address, stored value, multiplicand, accumulator, in the early stage, as the partner of an operand
+        of the early stage, or late."""
+        if register in self.addresses:
+            return "address"
+        if self.is_store:
+            return "store"
+        if self.is_multiply:
+            return "multiplicand" if register in self.operands[1:3] else "accumulator"
+        if self.mnemonic in ("ssat", "usat"):
+            return "early"
+        if self.is_shifted or self.mnemonic in ("pkhbt", "pkhtb", "sxtab16"):
+            return "early" if register == [operand for operand in self.operands if _REGISTER.fullmatch(operand)][-1] else "partner"
+        if self.mnemonic == "bfi":
+            return "early" if register == self.operands[1] else "partner"
+        return "late"
 
     @cached_property
     def writes(self) -> frozenset[str]:

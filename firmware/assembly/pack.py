@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,27 +91,42 @@ def pack_pairs(filters: Filters, order: NDArray[np.int64]) -> bytes:
     gathered = np.where(order >= 0, filters.weights.astype(np.int64)[:, order], 0)
     halves = 256 * gathered[0::2] + gathered[1::2]
     words = (halves[:, 0::2] & 0xFFFF) | ((halves[:, 1::2] & 0xFFFF) << 16)
+    channels = [filters.channel(index) for index in range(len(filters.weights))]
+    pairs = list(zip(channels[0::2], channels[1::2], strict=True))
+    fits = _uniform_fits(pairs, (8, 0))
     stream: list[int] = []
-    for pair in range(len(words)):
-        first, second = filters.channel(2 * pair), filters.channel(2 * pair + 1)
-        form, fits = _pair_fit(first, second)
-        start_a, start_b = (filters.start(2 * pair + side) + fits[side].offset for side in range(2))
+    for pair, (form, numbers) in enumerate(fits):
+        start_a, start_b = (filters.start(2 * pair + side) + numbers[side].offset for side in range(2))
         stream += [256 * start_a + start_b, start_b, *words[pair], form]
-        if form == EXACT_FORM:
-            stream += [first.multiplier, _exact_shift(first), second.multiplier, _exact_shift(second)]
-        else:
-            stream += [fits[0].multiplier, fits[0].addend, fits[1].multiplier, fits[1].addend]
+        for channel, fitted in zip(pairs[pair], numbers, strict=True):
+            stream += [channel.multiplier, _exact_shift(channel)] if form == EXACT_FORM else [fitted.multiplier, fitted.addend]
     assert places % 2 == 0
     return b"".join((int(word) & 0xFFFFFFFF).to_bytes(4, "little") for word in stream)
 
 
-def _pair_fit(first: Channel, second: Channel) -> tuple[int, tuple[Fit, Fit]]:
-    for form, shift in enumerate(FIT_SHIFTS):
-        a = fit(first, shift, 8)
-        b = fit(second, shift, 0) if a is not None else None
-        if a is not None and b is not None:
-            return form, (a, b)
-    return EXACT_FORM, (Fit(0, 0, 0), Fit(0, 0, 0))
+def _uniform_fits(groups: Sequence[tuple[Channel, ...]], scale_bits: tuple[int, ...]) -> list[tuple[int, tuple[Fit, ...]]]:
+    """For each group of channels a form that fits all of it, and the fits. As many groups as possible have the same form: the jump to a
+    form is then predicted. `scale_bits` are those of each channel of a group."""
+
+    def fitted(group: tuple[Channel, ...], form: int) -> tuple[Fit, ...] | None:
+        found = []
+        for channel, bits in zip(group, scale_bits, strict=True):
+            fit_ = fit(channel, FIT_SHIFTS[form], bits)
+            if fit_ is None:
+                return None
+            found.append(fit_)
+        return tuple(found)
+
+    none = tuple(Fit(0, 0, 0) for _ in scale_bits)
+    first: list[tuple[int, tuple[Fit, ...]]] = []
+    for group in groups:
+        options = ((form, fitted(group, form)) for form in range(len(FIT_SHIFTS)))
+        first.append(next(((form, found) for form, found in options if found is not None), (EXACT_FORM, none)))
+    usual = Counter(form for form, _ in first).most_common(1)[0][0]
+    if usual == EXACT_FORM:
+        return first
+    again = ((form, found, fitted(group, usual) if form < usual else None) for (form, found), group in zip(first, groups, strict=True))
+    return [(form, found) if other is None else (usual, other) for form, found, other in again]
 
 
 def _exact_shift(channel: Channel) -> int:
@@ -137,11 +154,10 @@ def pack_depthwise(filters: Filters, kernel: Depthwise) -> bytes:
     """The stream of `kernel`: for each channel its header and its filter, row by row, as `taps` wants the words."""
     words = list(kernel.words) + [kernel.filter[1]] * (len(kernel.words) % 2)
     stream = bytearray()
-    for index in range(len(filters.weights)):
-        channel = filters.channel(index)
-        form, numbers = _single_fit(channel)
-        offset, multiplier, addend, shift = numbers
-        for value in (int(filters.bias[index]) + offset, form, multiplier, addend, shift):
+    channels = [filters.channel(index) for index in range(len(filters.weights))]
+    for index, (form, (fitted,)) in enumerate(_uniform_fits([(channel,) for channel in channels], (0,))):
+        numbers = exact_numbers(channels[index]) if form == EXACT_FORM else (fitted.multiplier, fitted.addend, 0)
+        for value in (int(filters.bias[index]) + fitted.offset, form, *numbers):
             stream += (value & 0xFFFFFFFF).to_bytes(4, "little")
         rows = filters.weights[index].reshape(kernel.filter[0], kernel.filter[1])
         taps = np.concatenate([rows, np.zeros((kernel.filter[0], 2), np.int8)], axis=1)
@@ -149,11 +165,3 @@ def pack_depthwise(filters: Filters, kernel: Depthwise) -> bytes:
             for a, b in zip(words[0::2], words[1::2], strict=True):
                 stream += np.array([row[a], row[b], row[a + 1], row[b + 1] if b < kernel.filter[1] else 0], np.int8).tobytes()
     return bytes(stream)
-
-
-def _single_fit(channel: Channel) -> tuple[int, tuple[int, int, int, int]]:
-    for form, shift in enumerate(FIT_SHIFTS):
-        found = fit(channel, shift, 0)
-        if found is not None:
-            return form, (found.offset, found.multiplier, found.addend, 0)
-    return EXACT_FORM, (0, *exact_numbers(channel))
