@@ -23,6 +23,8 @@ _EXCEPTIONS = {
     17: "no coprocessor",
     18: "invalid state",
 }
+# Unicorn's error for code that no decoder of it knows (UC_ERR_INSN_INVALID).
+_INVALID_INSTRUCTION = 10
 
 
 @dataclass(frozen=True)
@@ -209,8 +211,9 @@ class Machine:
             )
         if reason is StopReason.UNCLOCKED:
             return TargetError(f"{access}: the clock of that peripheral is off", "Enable it in RCC first.")
-        if reason is StopReason.EXCEPTION:
-            name = _EXCEPTIONS.get(stop.detail, f"exception {stop.detail}")
+        if reason is StopReason.EXCEPTION or stop.detail == _INVALID_INSTRUCTION:
+            number = stop.detail if reason is StopReason.EXCEPTION else 1
+            name = _EXCEPTIONS.get(number, f"exception {number}")
             return TargetError(f"the firmware raised {name} {place}, and the emulator takes no exceptions", "Run it on the target qemu.")
         return TargetError(
             f"the emulation failed {place}: Unicorn error {stop.detail}", "Run it on the target qemu to see whether it faults."
