@@ -50,8 +50,8 @@ class HostModel:
         edges: list[NDArray[np.generic]] = []
         for entry, index in zip(table, tensors, strict=True):
             tensor = self.compiled.program.graph.tensors[index]
-            raw = (ctypes.c_char * int(entry.size_bytes)).from_address(int(entry.data))
-            edges.append(np.frombuffer(raw, tensor.dtype).reshape(tensor.shape))
+            raw = (ctypes.c_uint8 * int(entry.size_bytes)).from_address(int(entry.data))
+            edges.append(np.ctypeslib.as_array(raw).view(tensor.dtype).reshape(tensor.shape))
         return edges
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
-from hilnas.firmware.graph import Convolution, Graph, Operator, Pooling, Quantization, Tensor
+from hilnas.firmware.graph import Activation, Convolution, Graph, Operator, Pooling, Quantization, Tensor
 from hilnas.firmware.kernel import Constants, Kernel
 
 Fields = tuple[tuple[str, str], ...]
@@ -79,7 +79,7 @@ def channel_multipliers(graph: Graph, operator: Operator, channels: int) -> list
 def output_field(graph: Graph, operator: Operator) -> str:
     """A hilnas_output."""
     quantization = quantization_of(graph.output_of(operator))
-    activation = getattr(operator.attributes, "activation", "NONE")
+    activation: Activation = getattr(operator.attributes, "activation", "NONE")
     low, high = activation_range(activation, quantization)
     return f"{{{quantization.zero_point}, {low}, {high}}}"
 

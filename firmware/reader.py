@@ -198,7 +198,7 @@ class _Reader:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if number == schema.BuiltinOperator.CUSTOM:
             return f"CUSTOM {_text(code.CustomCode())}"
-        return _OPERATOR_NAMES.get(number, f"operator {number}")
+        return str(_OPERATOR_NAMES.get(number, f"operator {number}"))
 
 
 def _text(value: bytes | None) -> str:

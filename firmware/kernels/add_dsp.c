@@ -1,5 +1,5 @@
-/* ADD for cores with the DSP extension, four elements at a time. The operands' shifts go to the right and the sum's scale is
- * bounded as kernels/dsp.h says. */
+/* ADD for cores with the DSP extension, four elements at a time. The operands' shifts go to the right and the sum's
+ * scale is bounded as kernels/dsp.h says. */
 #include "dsp.h"
 #include "fixed_point.h"
 #include "kernels.h"

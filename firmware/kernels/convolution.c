@@ -2,8 +2,8 @@
 #include "fixed_point.h"
 #include "kernels.h"
 
-static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const int8_t *input, const int8_t *weights, int32_t top,
-                          int32_t left) {
+static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const int8_t *input, const int8_t *weights,
+                          int32_t top, int32_t left) {
     int32_t sum = 0;
     for (int32_t ky = 0; ky < g->window_height; ky++) {
         const int32_t y = top + ky * g->dilation_y;

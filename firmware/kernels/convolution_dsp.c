@@ -1,9 +1,9 @@
 /* CONV_2D for cores with the DSP extension: two pixels and four output channels at a time.
  *
- * The window of each pixel is gathered into columns of 16-bit lanes, four inputs in the order 0, 2, 1, 3, both pixels side by
- * side. A weight halfword holds two output channels, 256 a + b. One multiplication with it gives 256 A + B, one with its low byte
- * alone gives B: the difference is 256 A, exact while |A| < 2^23. Zero points are folded into the bias, and channels are padded
- * to a multiple of four, runs of inputs to a multiple of four, with zero weights. */
+ * The window of each pixel is gathered into columns of 16-bit lanes, four inputs in the order 0, 2, 1, 3, both pixels
+ * side by side. A weight halfword holds two output channels, 256 a + b. One multiplication with it gives 256 A + B, one
+ * with its low byte alone gives B: the difference is 256 A, exact while |A| < 2^23. Zero points are folded into the
+ * bias, and channels are padded to a multiple of four, runs of inputs to a multiple of four, with zero weights. */
 #include "dsp.h"
 #include "fixed_point.h"
 #include "kernels.h"
@@ -43,7 +43,8 @@ static void gather_run(const hilnas_convolution *layer, const int8_t *input, int
     }
 }
 
-static void gather_window(const hilnas_convolution *layer, const int8_t *input, int32_t pixel, uint32_t *column, int8_t *run) {
+static void gather_window(const hilnas_convolution *layer, const int8_t *input, int32_t pixel, uint32_t *column,
+                          int8_t *run) {
     const hilnas_geometry *g = &layer->geometry;
     const int32_t oy = pixel / g->output_width, ox = pixel - oy * g->output_width;
     const int32_t left = ox * g->stride_x - g->pad_left;
@@ -59,14 +60,17 @@ static void gather_window(const hilnas_convolution *layer, const int8_t *input, 
     }
 }
 
-/* The sums of four channels for two pixels, sums[2 * channel + pixel] with the even channels times 256 too large by what the odd
- * ones are. Returns the weights behind those that it used. `end` is at least four words behind `columns`. */
+/* The sums of four channels for two pixels, sums[2 * channel + pixel] with the even channels times 256 too large by
+ * what the odd ones are. Returns the weights behind those that it used. `end` is at least four words behind `columns`.
+ */
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 
-/* In assembly because the loop needs all registers: eight sums, two pointers and four operands. Its end is kept in s0. */
-__attribute__((naked, noinline)) static const uint32_t *
-multiply(__attribute__((unused)) const uint32_t *weights, __attribute__((unused)) const uint32_t *columns,
-         __attribute__((unused)) const uint32_t *end, __attribute__((unused)) int32_t sums[8]) {
+/* In assembly because the loop needs all registers: eight sums, two pointers and four operands. Its end is kept in s0.
+ */
+__attribute__((naked, noinline)) static const uint32_t *multiply(__attribute__((unused)) const uint32_t *weights,
+                                                                 __attribute__((unused)) const uint32_t *columns,
+                                                                 __attribute__((unused)) const uint32_t *end,
+                                                                 __attribute__((unused)) int32_t sums[8]) {
 #define STEP                                                                                                           \
     "ldrd r2, r3, [r1], #8\n"                                                                                          \
     "ldrd r12, lr, [r0], #8\n"                                                                                         \
@@ -102,7 +106,8 @@ multiply(__attribute__((unused)) const uint32_t *weights, __attribute__((unused)
 
 #else
 
-static const uint32_t *multiply(const uint32_t *weights, const uint32_t *columns, const uint32_t *end, int32_t sums[8]) {
+static const uint32_t *multiply(const uint32_t *weights, const uint32_t *columns, const uint32_t *end,
+                                int32_t sums[8]) {
     memset(sums, 0, 8 * sizeof sums[0]);
     for (; columns != end; columns += 2, weights += 2) {
         for (int32_t half = 0; half < 2; half++) {

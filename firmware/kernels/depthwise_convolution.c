@@ -2,8 +2,8 @@
 #include "fixed_point.h"
 #include "kernels.h"
 
-static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const int8_t *input, const int8_t *weights, int32_t top,
-                          int32_t left) {
+static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const int8_t *input, const int8_t *weights,
+                          int32_t top, int32_t left) {
     int32_t sum = 0;
     for (int32_t ky = 0; ky < g->window_height; ky++) {
         const int32_t y = top + ky * g->dilation_y;
@@ -27,7 +27,8 @@ void hilnas_convolve_depthwise(const hilnas_convolution *layer, const int8_t *in
             for (int32_t o = 0; o < g->output_channels; o++) {
                 const hilnas_channel *channel = &layer->channels[o];
                 const int32_t sum =
-                    accumulate(g, layer->input_zero_point, input + o / multiplier, weights + o, top, left) + channel->bias;
+                    accumulate(g, layer->input_zero_point, input + o / multiplier, weights + o, top, left) +
+                    channel->bias;
                 const int32_t value = hilnas_scale(sum, channel->multiplier, channel->shift) + layer->output.zero_point;
                 *output++ = (int8_t)hilnas_clamp(value, layer->output.low, layer->output.high);
             }

@@ -1,9 +1,10 @@
-/* DEPTHWISE_CONV_2D for cores with the DSP extension: four channels at a time, rows turned into 16-bit lanes of one channel.
+/* DEPTHWISE_CONV_2D for cores with the DSP extension: four channels at a time, rows turned into 16-bit lanes of one
+ * channel.
  *
- * Compiled for one window width, HILNAS_TAPS (odd, at least 3), and one horizontal stride, HILNAS_STRIDE (1 or 2). Each input
- * row is turned once, into a ring of as many rows as the window has; so the output may overwrite the input where their shapes
- * agree. Weights of a row become pairs: (w0 w1) (w2 w3) ... for outputs that start at an even lane, and (w1 w2) (w3 w4) ... for
- * those that start at an odd one, whose w0 comes from the first pair. */
+ * Compiled for one window width, HILNAS_TAPS (odd, at least 3), and one horizontal stride, HILNAS_STRIDE (1 or 2). Each
+ * input row is turned once, into a ring of as many rows as the window has; so the output may overwrite the input where
+ * their shapes agree. Weights of a row become pairs: (w0 w1) (w2 w3) ... for outputs that start at an even lane, and
+ * (w1 w2) (w3 w4) ... for those that start at an odd one, whose w0 comes from the first pair. */
 #include "dsp.h"
 #include "fixed_point.h"
 #include "kernels.h"
@@ -12,10 +13,10 @@
 #define NAME(taps, stride) PASTE(taps, stride)
 
 enum {
-    GROUP = 4,                  /* channels at a time */
-    PAIRS = HILNAS_TAPS / 2,    /* whole pairs of weights in a row */
-    STEP = 4,                   /* outputs at a time */
-    ROW_WEIGHTS = 2 * PAIRS     /* words of weights for a row */
+    GROUP = 4,               /* channels at a time */
+    PAIRS = HILNAS_TAPS / 2, /* whole pairs of weights in a row */
+    STEP = 4,                /* outputs at a time */
+    ROW_WEIGHTS = 2 * PAIRS  /* words of weights for a row */
 };
 
 typedef struct {
@@ -35,7 +36,8 @@ static void prepare_weights(const hilnas_geometry *g, const int8_t *weights, uin
         for (int32_t ky = 0; ky < g->window_height; ky++, words += ROW_WEIGHTS) {
             uint32_t row[HILNAS_TAPS];
             for (int32_t kx = 0; kx < HILNAS_TAPS; kx++) {
-                const int32_t weight = kx < g->window_width ? weights[(ky * g->window_width + kx) * g->output_channels + c] : 0;
+                const int32_t weight =
+                    kx < g->window_width ? weights[(ky * g->window_width + kx) * g->output_channels + c] : 0;
                 row[kx] = (uint32_t)weight;
             }
             for (int32_t pair = 0; pair < PAIRS; pair++) {
@@ -151,7 +153,8 @@ static void convolve_row(const hilnas_convolution *layer, const workspace *work,
     }
 }
 
-static void convolve_group(const hilnas_convolution *layer, const int8_t *input, int32_t channel, const workspace *work, int8_t *output) {
+static void convolve_group(const hilnas_convolution *layer, const int8_t *input, int32_t channel, const workspace *work,
+                           int8_t *output) {
     const hilnas_geometry *g = &layer->geometry;
     const int32_t rows = g->window_height, pitch = GROUP * work->lanes;
     int32_t turned = -g->pad_top; /* the next input row to turn */
@@ -169,7 +172,8 @@ static void convolve_group(const hilnas_convolution *layer, const int8_t *input,
     }
 }
 
-void NAME(HILNAS_TAPS, HILNAS_STRIDE)(const hilnas_convolution *layer, const int8_t *input, int8_t *output, int8_t *scratch) {
+void NAME(HILNAS_TAPS, HILNAS_STRIDE)(const hilnas_convolution *layer, const int8_t *input, int8_t *output,
+                                      int8_t *scratch) {
     const hilnas_geometry *g = &layer->geometry;
     workspace work;
     work.lanes = row_lanes(g);

@@ -1,5 +1,5 @@
-/* The instructions of the DSP extension that the kernels use, by name; in portable C where the core has none, so that the same
- * kernels can be tested on any computer. A word holds two 16-bit lanes. */
+/* The instructions of the DSP extension that the kernels use, by name; in portable C where the core has none, so that
+ * the same kernels can be tested on any computer. A word holds two 16-bit lanes. */
 #ifndef HILNAS_DSP_H
 #define HILNAS_DSP_H
 
@@ -132,7 +132,8 @@ static inline uint32_t hilnas_pack(int32_t a, int32_t b, int32_t c, int32_t d) {
     return ((uint32_t)a & 0xFFu) | ((uint32_t)b & 0xFFu) << 8 | ((uint32_t)c & 0xFFu) << 16 | (uint32_t)d << 24;
 }
 
-/* How accumulators of one output channel become outputs with few instructions: |acc| < 2^30 and 1 <= shift <= 22 are known. */
+/* How accumulators of one output channel become outputs with few instructions: |acc| < 2^30 and 1 <= shift <= 22 are
+ * known. */
 typedef struct {
     int32_t multiplier;
     int32_t shift;  /* to the right */

@@ -1,5 +1,5 @@
-/* The decision of an early exit: entropy = ln(Z) + sum(e_i d_i) / Z nats, with e_i = exp(-d_i), Z = sum(e_i), and d_i the logit's
- * distance to the largest one. Integers only, to about 2^-24 nats. */
+/* The decision of an early exit: entropy = ln(Z) + sum(e_i d_i) / Z nats, with e_i = exp(-d_i), Z = sum(e_i), and d_i
+ * the logit's distance to the largest one. Integers only, to about 2^-24 nats. */
 #include "kernels.h"
 
 enum { FRACTION_BITS = 28 };
@@ -30,7 +30,8 @@ uint32_t hilnas_decide_exit(const hilnas_exit *layer, const int8_t *logits) {
         sum += layer->exponentials[difference];
         weighted += (uint64_t)layer->exponentials[difference] * (uint32_t)difference;
     }
-    /* Both by one shift, so that the sum has 32 bits; then the mean distance, in steps of the logits' scale, in Q8.24. */
+    /* Both by one shift, so that the sum has 32 bits; then the mean distance, in steps of the logits' scale, in Q8.24.
+     */
     const int32_t surplus = 32 - __builtin_clzll(sum);
     const uint64_t mean = ((weighted >> surplus) << 24) / (sum >> surplus);
     const uint64_t mean_in_nats = (mean * layer->step) >> (24 + layer->step_bits - FRACTION_BITS);

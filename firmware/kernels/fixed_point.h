@@ -1,4 +1,5 @@
-/* Fixed-point arithmetic as TensorFlow Lite's reference kernels do it: multiply by a 32-bit multiplier, round, shift, round. */
+/* Fixed-point arithmetic as TensorFlow Lite's reference kernels do it: multiply by a 32-bit multiplier, round, shift,
+ * round. */
 #ifndef HILNAS_FIXED_POINT_H
 #define HILNAS_FIXED_POINT_H
 

@@ -1,5 +1,6 @@
-/* The kernels of the engine, one a file. Each takes its constant parameters, its inputs, its output and, if it needs some, scratch
- * memory. Images are rows of pixels, a pixel is its channels. Nothing is allocated and nothing is kept. */
+/* The kernels of the engine, one a file. Each takes its constant parameters, its inputs, its output and, if it needs
+ * some, scratch memory. Images are rows of pixels, a pixel is its channels. Nothing is allocated and nothing is kept.
+ */
 #ifndef HILNAS_KERNELS_H
 #define HILNAS_KERNELS_H
 
@@ -19,7 +20,8 @@ typedef struct {
     int16_t high;
 } hilnas_output;
 
-/* A window that moves over an image. Padding is above and to the left; below and to the right it follows from the sizes. */
+/* A window that moves over an image. Padding is above and to the left; below and to the right it follows from the
+ * sizes. */
 typedef struct {
     int16_t input_height, input_width, input_channels;
     int16_t output_height, output_width, output_channels;
@@ -43,7 +45,8 @@ void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_
 /* Weights: window row, window column, output channel. Output channels are a multiple of input channels. */
 void hilnas_convolve_depthwise(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
 
-/* The same with a multiplier of 62 bits, high * 2^32 + low, and one rounding: (acc + bias) * multiplier / 2^32 / 2^shift. */
+/* The same with a multiplier of 62 bits, high * 2^32 + low, and one rounding: (acc + bias) * multiplier / 2^32 /
+ * 2^shift. */
 typedef struct {
     int32_t bias;
     uint32_t low;
@@ -51,14 +54,17 @@ typedef struct {
     int32_t shift;
 } hilnas_wide_channel;
 
-/* For the DSP extension. The bias has the input's zero point folded in; see the files for the layout of weights and scratch.
- * The depthwise form is compiled for a window width (rounded up to odd) and a horizontal stride; it may run in place. */
+/* For the DSP extension. The bias has the input's zero point folded in; see the files for the layout of weights and
+ * scratch. The depthwise form is compiled for a window width (rounded up to odd) and a horizontal stride; it may run in
+ * place. */
 void hilnas_convolve_dsp(const hilnas_convolution *layer, const int8_t *input, int8_t *output, int8_t *scratch);
 
 #define HILNAS_DEPTHWISE(taps, stride)                                                                                 \
     void hilnas_convolve_depthwise_##taps##_##stride(const hilnas_convolution *layer, const int8_t *input,             \
                                                      int8_t *output, int8_t *scratch)
-#define HILNAS_DEPTHWISE_STRIDES(taps) HILNAS_DEPTHWISE(taps, 1); HILNAS_DEPTHWISE(taps, 2)
+#define HILNAS_DEPTHWISE_STRIDES(taps)                                                                                 \
+    HILNAS_DEPTHWISE(taps, 1);                                                                                         \
+    HILNAS_DEPTHWISE(taps, 2)
 HILNAS_DEPTHWISE_STRIDES(3);
 HILNAS_DEPTHWISE_STRIDES(5);
 HILNAS_DEPTHWISE_STRIDES(7);
@@ -129,7 +135,8 @@ typedef struct {
 
 void hilnas_pad(const hilnas_padding *layer, const int8_t *input, int8_t *output);
 
-/* exponentials[d] is exp(-d * scale * beta) in Q0.31 for a difference d to the maximum of the row; larger d count as 0. */
+/* exponentials[d] is exp(-d * scale * beta) in Q0.31 for a difference d to the maximum of the row; larger d count as 0.
+ */
 typedef struct {
     int32_t rows, classes;
     int32_t exponential_count;
@@ -165,10 +172,11 @@ typedef struct {
 /* `state` (filter, step) keeps the filters' outputs of the last `steps` runs. */
 void hilnas_filter_svdf(const hilnas_svdf *layer, const int8_t *input, int8_t *state, int8_t *output);
 
-/* The rule of an early exit: is the entropy of the softmax of the logits below a threshold? All numbers are fixed point. */
+/* The rule of an early exit: is the entropy of the softmax of the logits below a threshold? All numbers are fixed
+ * point. */
 typedef struct {
     int32_t classes;
-    uint32_t step;                /* the logits' scale in nats, times 2^step_bits, in [2^31, 2^32) */
+    uint32_t step; /* the logits' scale in nats, times 2^step_bits, in [2^31, 2^32) */
     int32_t step_bits;
     uint32_t threshold;           /* in nats, Q4.28 */
     const uint32_t *exponentials; /* exp(-d * scale) in Q1.31 for d = 0 .. 255 */

@@ -37,7 +37,8 @@ static inline int32_t hilnas_row_maximum(const hilnas_softmax *layer, const int8
     return maximum;
 }
 
-static inline hilnas_reciprocal hilnas_reciprocal_of_sum(const hilnas_softmax *layer, const int8_t *input, int32_t maximum) {
+static inline hilnas_reciprocal hilnas_reciprocal_of_sum(const hilnas_softmax *layer, const int8_t *input,
+                                                         int32_t maximum) {
     int32_t sum = 0;
     for (int32_t c = 0; c < layer->classes; c++) {
         const int32_t difference = maximum - input[c];
