@@ -17,9 +17,6 @@ from hilnas.firmware.assembly.emitter import Instruction, Routine
 from hilnas.firmware.assembly.requantise import FIT_SHIFTS
 from hilnas.firmware.assembly.scheduler import schedule
 
-UNROLL = 8
-"""Steps of a round of the loop."""
-
 EXACT_FORM = len(FIT_SHIFTS)
 """The form after those of `FIT_SHIFTS`: the reference's own arithmetic."""
 
@@ -55,6 +52,14 @@ class Dot:
         """Bytes of widened input from step to step."""
         return 4 * self.pixels if self.pitch is None else 4
 
+    @property
+    def unroll(self) -> int:
+        """Steps of a round of the loop, a power of two. Where most work is done, so many that the loop seldom goes round: its end is
+        mispredicted only then."""
+        if self.pixels < 4:
+            return 8
+        return 32 if self.pitch is None else 16
+
     def offset(self, pixel: int) -> int:
         """Bytes from the first pixel's word to that of `pixel` in one step."""
         return pixel * (4 if self.pitch is None else self.pitch)
@@ -72,7 +77,7 @@ class Dot:
         routine.label("group")
         _first_step(routine, self)
         routine.label("round")
-        for _ in range(UNROLL):
+        for _ in range(self.unroll):
             routine.extend(_step(self))
         routine.label("check")
         routine("vmov", _LOW, "s0")
@@ -97,7 +102,7 @@ def _enter(routine: Routine, dot: Dot) -> None:
     routine("add", "r2", "r5", "r0")
     routine("vmov", "s0", "r2")
     routine("sub", "r0", "r9", "#1")
-    routine("and", "r0", "r0", f"#{UNROLL - 1}")
+    routine("and", "r0", "r0", f"#{dot.unroll - 1}")
     routine("mov", "r3", f"#{4 * len(_step(dot))}")
     routine("mul", "r0", "r0", "r3")
     routine("adr", "r3", routine.target("check"))
@@ -184,7 +189,9 @@ def _step(dot: Dot) -> list[Instruction]:
 
 
 def _finish_group(routine: Routine, dot: Dot) -> None:
-    """The loop has loaded the word after the weights, the form of requantisation."""
+    """The loop has loaded the word after the weights, the form of requantisation. The load before the jump keeps its place apart from
+    that of the loop's end, as far as branch prediction goes."""
+    routine("ldr", _PX, f"[sp, #{_OUTPUT_NOW}]")
     routine("tbh", f"[pc, {_W}, lsl #1]")
     routine.label("forms")
     for form in range(EXACT_FORM + 1):
@@ -203,12 +210,12 @@ def _finish(routine: Routine, dot: Dot, requantisation: list[Instruction]) -> No
 
 
 def _fitted(dot: Dot, shift: int) -> list[Instruction]:
-    block = [Instruction("ldm", (f"{_PW}!", "{r9-r12}"))]
+    block = [Instruction("ldm", (f"{_PW}!", "{r8-r11}"))]
     for s, b in zip(_S[: dot.pixels], _B, strict=False):
         block += [
             Instruction("sub", (s, s, b)),
-            Instruction("smmlar", (b, b, "r11", "r12")),
-            Instruction("smmlar", (s, s, "r9", "r10")),
+            Instruction("smmlar", (b, b, "r10", "r11")),
+            Instruction("smmlar", (s, s, "r8", "r9")),
             Instruction("ssat", (b, "#8", b, f"asr #{shift}")),
             Instruction("ssat", (s, "#8", s, f"asr #{shift + 8}")),
             Instruction("bfi", (s, b, "#8", "#8")),
@@ -221,11 +228,11 @@ def _exact(dot: Dot) -> list[Instruction]:
     block = _exact_numbers()
     for pixel in pixels:
         s = _S[pixel]
-        block += [Instruction("sub", (s, s, _B[pixel])), Instruction("asr", (s, s, "#7")), *_reference(s, (_W, _PX)[pixel % 2])]
+        block += [Instruction("sub", (s, s, _B[pixel])), Instruction("asr", (s, s, "#7")), *_reference(s)]
     block += _exact_numbers()
     for pixel in pixels:
         b = _B[pixel]
-        block += [Instruction("lsl", (b, b, "#1")), *_reference(b, (_W, _PX)[pixel % 2]), Instruction("bfi", (_S[pixel], b, "#8", "#8"))]
+        block += [Instruction("lsl", (b, b, "#1")), *_reference(b), Instruction("bfi", (_S[pixel], b, "#8", "#8"))]
     return block
 
 
@@ -234,30 +241,29 @@ def _exact_numbers() -> list[Instruction]:
     return [
         Instruction("ldm", (f"{_PW}!", "{r9, r11}")),
         Instruction("asr", ("r10", "r11", "#8")),
-        Instruction("sub", ("r12", "r11", "#1")),
-        Instruction("lsl", ("r10", "r10", "r12")),
+        Instruction("sub", ("r8", "r11", "#1")),
+        Instruction("lsl", ("r10", "r10", "r8")),
     ]
 
 
-def _reference(value: str, scratch: str) -> list[Instruction]:
+def _reference(value: str) -> list[Instruction]:
     """The reference's arithmetic on twice the accumulator: multiplier r9; zero point and half r10; shift r11."""
     return [
-        Instruction("add", (scratch, "r10", value, "asr #31")),
-        Instruction("smmlar", (value, value, "r9", scratch)),
+        Instruction("add", ("r8", "r10", value, "asr #31")),
+        Instruction("smmlar", (value, value, "r9", "r8")),
         Instruction("asr", (value, value, "r11")),
         Instruction("ssat", (value, "#8", value)),
     ]
 
 
 def _store(dot: Dot) -> list[Instruction]:
-    block = [Instruction("ldr", (_W, f"[sp, #{_OUTPUT_NOW}]"))]
-    if dot.pixels > 1:
-        block.append(Instruction("ldrd", ("r4", "r5", f"[sp, #{_OUTPUT_PIXEL}]")))
-    addresses = (None, f"[{_W}, r4]", f"[{_W}, r4, lsl #1]", f"[{_W}, r5]")
+    """The pixels' pairs of outputs; the place of the first is in the register that pointed to pixels before."""
+    block = [Instruction("ldrd", ("r4", "r5", f"[sp, #{_OUTPUT_PIXEL}]"))] if dot.pixels > 1 else []
+    addresses = (None, f"[{_PX}, r4]", f"[{_PX}, r4, lsl #1]", f"[{_PX}, r5]")
     block += [Instruction("strh", (_S[pixel], str(addresses[pixel]))) for pixel in range(1, dot.pixels)]
     block += [
-        Instruction("strh", (_S[0], f"[{_W}]", "#2")),
-        Instruction("str", (_W, f"[sp, #{_OUTPUT_NOW}]")),
+        Instruction("strh", (_S[0], f"[{_PX}]", "#2")),
+        Instruction("str", (_PX, f"[sp, #{_OUTPUT_NOW}]")),
         Instruction("ldr", ("r6", f"[sp, #{_STREAM_END}]")),
         Instruction("cmp", (_PW, "r6")),
     ]
