@@ -13,6 +13,7 @@ from hilnas import errors as e
 VERBS = {
     "boards": "the boards, their memories, clocks and targets",
     "build": "a .tflite to C, ELF and a size report for a board",
+    "calibrate-timing": "fit the timing model to cycles measured on a real board",
     "deploy": "build and measure any int8 .tflite, in one step",
     "doctor": "what is installed, what is missing, and how to get it",
     "experiment": "list and run the published experiments",
