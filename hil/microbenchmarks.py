@@ -16,17 +16,21 @@ import yaml
 
 from hilnas.boards.board import Board
 from hilnas.boards.linker import linker_script
+from hilnas.errors import CheckFailedError
 from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
 from hilnas.firmware.build import core_flags
 from hilnas.firmware.protocol import c_header
 from hilnas.firmware.toolchain import ARM
+from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
+from hilnas.hil.timing import TimingModel
 
 SUITE = Path(__file__).with_suffix(".yaml")
 RESULTS_SYMBOL = "microbenchmark_results"
 DONE_SYMBOL = "microbenchmarks_done"
 TURNS = 40
 _LOOP_CYCLES = 100
+_LIMIT = 100_000_000
 _REPLACED = ("report.c", "line.c")
 _BUFFERS = {"dtcm": "microbenchmark_buffer", "axi": "microbenchmark_axi", "flash": "microbenchmarks_start"}
 
@@ -87,6 +91,36 @@ def measured_cycles(suite: tuple[Microbenchmark, ...], results: tuple[int, ...])
     """Cycles of one pass of each body, from the table that the suite leaves: for each, the shorter and the longer loop."""
     pairs = zip(results[::2], results[1::2], strict=True)
     return tuple((longer - shorter) / (TURNS * item.passes) for item, (shorter, longer) in zip(suite, pairs, strict=True))
+
+
+def model_cycles(suite: tuple[Microbenchmark, ...], board: Board, folder: Path) -> tuple[float, ...]:
+    """Cycles of one pass of each body on the emulator; the image is built in `folder`.
+
+    Raises:
+        BuildError: the image cannot be built.
+        CheckFailedError: the timing model met an instruction that it does not know.
+    """
+    elf = folder / "microbenchmarks.elf"
+    build_suite(suite, board, elf)
+    with Machine(board, read_elf(elf)) as machine, TimingModel(board) as model:
+        machine.set_timing(model.machine_timing())
+        machine.stop_at(DONE_SYMBOL)
+        machine.run(_LIMIT)
+        if warnings := model.warnings():
+            raise CheckFailedError(f"the timing model does not know what it runs: {warnings}", "See docs/timing.md.")
+        return measured_cycles(suite, read_results(machine, suite))
+
+
+def markdown_table(suite: tuple[Microbenchmark, ...], cycles: tuple[float, ...]) -> str:
+    """Expected and modelled cycles with their sources, one table a group."""
+    lines = []
+    for group in dict.fromkeys(item.group for item in suite):
+        lines += [f"### {group}", "", "| body | expected | modelled | source |", "|---|---:|---:|---|"]
+        for item, modelled in zip(suite, cycles, strict=True):
+            if item.group == group:
+                lines.append(f"| `{item.body}` | {item.cycles:g} | {modelled:.2f} | {item.source} |")
+        lines.append("")
+    return "\n".join(lines) + "\n"
 
 
 def read_results(machine: Machine, suite: tuple[Microbenchmark, ...]) -> tuple[int, ...]:

@@ -5,27 +5,17 @@ from pathlib import Path
 import pytest
 
 from hilnas.boards.board import load_board
-from hilnas.hil.elf import read_elf
-from hilnas.hil.emulator.machine import Machine
-from hilnas.hil.microbenchmarks import DONE_SYMBOL, TURNS, Microbenchmark, build_suite, load_suite, measured_cycles, read_results
-from hilnas.hil.timing import TimingModel
+from hilnas.hil.microbenchmarks import TURNS, Microbenchmark, load_suite, markdown_table, measured_cycles, model_cycles
 
 TOLERANCE = 0.02
 SUITE = load_suite()
+DOCUMENT = Path(__file__).parents[3] / "docs" / "timing.md"
 
 
 @pytest.fixture(scope="module")
 def modelled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    board = load_board("nucleo-h743zi2")
-    path: Path = tmp_path_factory.mktemp("suite") / "suite.elf"
-    build_suite(SUITE, board, path)
-    with Machine(board, read_elf(path)) as machine, TimingModel(board) as model:
-        machine.set_timing(model.machine_timing())
-        machine.stop_at(DONE_SYMBOL)
-        machine.run(100_000_000)
-        results = read_results(machine, SUITE)
-        assert model.warnings() == ()
-    return {item.name: cycles for item, cycles in zip(SUITE, measured_cycles(SUITE, results), strict=True)}
+    cycles = model_cycles(SUITE, load_board("nucleo-h743zi2"), tmp_path_factory.mktemp("suite"))
+    return {item.name: value for item, value in zip(SUITE, cycles, strict=True)}
 
 
 def test_suite_is_large_enough() -> None:
@@ -40,6 +30,11 @@ def test_model_agrees_with_the_source(item: Microbenchmark, modelled: dict[str, 
 
 def test_loops_are_long_enough() -> None:
     assert all(item.passes * item.cycles >= 20 for item in SUITE)
+
+
+def test_document_has_the_table(modelled: dict[str, float]) -> None:
+    table = markdown_table(SUITE, tuple(modelled[item.name] for item in SUITE))
+    assert table in DOCUMENT.read_text(), "run benchmarks/timing_table.py"
 
 
 def test_cycles_of_one_pass_come_from_the_difference_of_both_loops() -> None:
