@@ -12,7 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from hilnas.errors import ModelError
 from hilnas.firmware.graph import ITEM_SIZES, Graph, Operator, Quantization, Tensor
-from hilnas.firmware.operators import TABLE, Unsupported, argument_problems
+from hilnas.firmware.operator_attributes import Unsupported
+from hilnas.firmware.operators import TABLE, argument_problems
 from hilnas.tflite.exits import Exits, read_exits
 
 IDENTIFIER = b"TFL3"
