@@ -1,5 +1,5 @@
-/* Work for the emulator's benchmark: an int8 convolution as inference engines do it on a Cortex-M7: words of four weights
- * and inputs, extended and multiplied two at a time, and the sum requantised. */
+/* Work for the emulator's benchmark: an int8 convolution as inference engines do it on a Cortex-M7: words of four
+ * weights and inputs, extended and multiplied two at a time, and the sum requantised. */
 #include <arm_acle.h>
 #include <stdint.h>
 
@@ -10,9 +10,13 @@ static const int8_t weights[FILTERS * CHANNELS] __attribute__((aligned(4))) = {1
 
 extern uint32_t stack_top;
 
-static uint32_t rotated(uint32_t value) { return value >> 8 | value << 24; }
+static uint32_t rotated(uint32_t value) {
+    return value >> 8 | value << 24;
+}
 
-static int32_t clamp(int32_t value) { return value < -128 ? -128 : value > 127 ? 127 : value; }
+static int32_t clamp(int32_t value) {
+    return value < -128 ? -128 : value > 127 ? 127 : value;
+}
 
 __attribute__((noinline)) static void convolve(void) {
     for (int position = 0; position < POSITIONS; position++) {
@@ -29,7 +33,9 @@ __attribute__((noinline)) static void convolve(void) {
     }
 }
 
-__attribute__((noinline, used)) void done(void) { __asm volatile("bkpt 0"); }
+__attribute__((noinline, used)) void done(void) {
+    __asm volatile("bkpt 0");
+}
 
 void reset(void) {
     for (int turn = 0; turn < TURNS; turn++) {

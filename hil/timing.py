@@ -102,7 +102,7 @@ def _native() -> c.CDLL:
 
 @cache
 def _names(function: str) -> tuple[str, ...]:
-    names = []
+    names: list[str] = []
     while (name := getattr(_native(), function)(len(names))) is not None:
         names.append(name.decode())
     return tuple(names)
