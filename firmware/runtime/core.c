@@ -1,5 +1,6 @@
 /* The Cortex-M7 itself, from the ARMv7-M Architecture Reference Manual (DDI 0403) and the Cortex-M7 TRM (DDI 0489). */
 #include "core.h"
+#include "stack.h"
 
 #define DWT_CTRL REGISTER(0xE0001000u)
 #define DWT_LAR REGISTER(0xE0001FB0u)
@@ -23,14 +24,19 @@ static void barrier(void) {
     __asm volatile("dsb\n isb" ::: "memory");
 }
 
-/* External memory is never read ahead: without this a speculative read of an unconfigured controller can hang the bus.
- */
-static void close_external_memory(void) {
-    MPU_RNR = 0;
-    MPU_RBAR = 0;
-    MPU_RASR = 1u << 28 | 0x87u << 8 | 31u << 1 |
-               1u;           /* 4 GB, no access, no execute, but not in 0 .. 0x5FFFFFFF, 0xE0000000 .. */
-    MPU_CTRL = 1u << 2 | 1u; /* elsewhere the default map */
+static void set_region(uint32_t number, uint32_t base, uint32_t attributes) {
+    MPU_RNR = number;
+    MPU_RBAR = base;
+    MPU_RASR = attributes;
+}
+
+/* Two regions may not be touched; elsewhere the default map holds.
+ * External memory (0x60000000 .. 0xDFFFFFFF): a speculative read of a controller that is not set up can hang the bus.
+ * The lowest 32 bytes of the stack: where an overflow ends. */
+static void start_protection(void) {
+    set_region(0, 0, 1u << 28 | 0x87u << 8 | 31u << 1 | 1u); /* 4 GB without its first three and its last eighth */
+    set_region(1, (uint32_t)__stack_bottom, 1u << 28 | 4u << 1 | 1u);
+    MPU_CTRL = 1u << 2 | 1u;
     barrier();
 }
 
@@ -58,7 +64,7 @@ void core_start(void) {
     VTOR = (uint32_t)vectors;
     SHCSR |= 7u << 16; /* MemManage, BusFault and UsageFault under their own names */
     CCR |= 1u << 4;    /* a division by zero is a fault */
-    close_external_memory();
+    start_protection();
     start_caches();
     DEMCR |= 1u << 24;
     DWT_LAR = 0xC5ACCE55u;

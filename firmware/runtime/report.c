@@ -8,6 +8,7 @@
 #include "uart.h"
 
 #define NOT_RUN UINT32_MAX
+#define STACKING_FAILED (1u << 4 | 1u << 12) /* MSTKERR, STKERR: the frame was not written */
 
 /* The last inference. `seq` is that of the command that asked for it, 0 for none. */
 static struct {
@@ -184,7 +185,8 @@ void report_loop(const char *missing) {
 
 void report_fault(const uint32_t *frame) {
     static const char *const names[] = {"HardFault", "MemManage", "BusFault", "UsageFault"};
-    bool stacked = frame >= __stack_bottom && frame + 8 <= __stack_top;
+    uint32_t status = REGISTER(0xE000ED28u);
+    bool stacked = frame >= __stack_bottom && frame + 8 <= __stack_top && !(status & STACKING_FAILED);
     uint32_t exception;
     __asm volatile("mrs %0, ipsr" : "=r"(exception));
     line_begin("fault", 0);
@@ -192,7 +194,7 @@ void report_fault(const uint32_t *frame) {
     line_put_number("pc", stacked ? frame[6] : 0);
     line_put_number("lr", stacked ? frame[5] : 0);
     line_put_number("sp", (uint32_t)frame);
-    line_put_number("cfsr", REGISTER(0xE000ED28u));
+    line_put_number("cfsr", status);
     line_put_number("hfsr", REGISTER(0xE000ED2Cu));
     line_put_number("mmfar", REGISTER(0xE000ED34u));
     line_put_number("bfar", REGISTER(0xE000ED38u));

@@ -6,13 +6,13 @@
 void stack_paint(void) {
     uint32_t *pointer;
     __asm volatile("mov %0, sp" : "=r"(pointer));
-    for (volatile uint32_t *word = __stack_bottom; word < pointer; word++) {
+    for (volatile uint32_t *word = __stack_bottom + STACK_GUARD_WORDS; word < pointer; word++) {
         *word = PATTERN;
     }
 }
 
 uint32_t stack_peak(void) {
-    const volatile uint32_t *word = __stack_bottom;
+    const volatile uint32_t *word = __stack_bottom + STACK_GUARD_WORDS;
     while (word < __stack_top && *word == PATTERN) {
         word++;
     }

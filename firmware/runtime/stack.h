@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The lowest STACK_GUARD_WORDS of it may not be touched. */
 extern uint32_t __stack_bottom[], __stack_top[];
+#define STACK_GUARD_WORDS 8u
 
 /* Fills what is free of the stack with a pattern. */
 void stack_paint(void);
