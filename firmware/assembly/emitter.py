@@ -113,7 +113,7 @@ class Instruction:
         if self.mnemonic.startswith("b") and self.mnemonic != "bfi":
             return frozenset()
         results = 2 if self.mnemonic == "ldrd" else 1
-        flags = {"flags"} if self.mnemonic in ("subs", "adds", "lsls", "movs") else set()
+        flags = {"flags"} if self.mnemonic in ("subs", "adds", "lsrs", "movs") else set()
         return frozenset({*self.operands[:results], *updated, *flags})
 
     @cached_property
@@ -200,9 +200,10 @@ PREAMBLE = """    .syntax unified
 """
 """What a source file of routines begins with."""
 
-_HAS_NARROW_ENCODING = frozenset(
-    {"ldr", "ldrb", "ldrh", "str", "strb", "strh", "mov", "add", "sub", "subs", "cmp", "asr", "lsl", "orr", "b", "bne", "beq", "bhi", "blo"}
-)
+_NARROW_TRANSFERS = frozenset({"ldr", "ldrb", "ldrh", "str", "strb", "strh"})
+_NARROW_ARITHMETIC = frozenset({"mov", "add", "sub", "subs", "cmp", "asr", "lsl", "orr"})
+_NARROW_BRANCHES = frozenset({"b", "bne", "beq", "bhs", "blo"})
+_HAS_NARROW_ENCODING = _NARROW_TRANSFERS | _NARROW_ARITHMETIC | _NARROW_BRANCHES
 
 
 def _wide(instruction: Instruction) -> str:

@@ -96,12 +96,15 @@ def _packed(graph: Graph, operator: Operator) -> _Packed:
         in_one_row = attributes.strides == (1, 1)
         pixels = output[1] * output[2] if in_one_row else output[2]
         return _Packed(0, order, Dot(4, None), Dot(pixels % 4 or 4, None), None, 8 * len(order) + 16)
-    order = column_order(height, width, channels)
-    column = 2 * len(order) // width
+    # Pixels' words must lie at multiples of four bytes.
+    values = height * channels + (height * channels * attributes.strides[1]) % 2
+    order, column = column_order(height, width, channels, values), 2 * values
     pitch = column * attributes.strides[1]
     columns = (output[2] - 1) * attributes.strides[1] + width
     rest = Dot(output[2] % 4 or 4, pitch)
-    return _Packed(column, order, Dot(4, pitch), rest, Widen(channels), column * max(columns, graph.input_of(operator).shape[2] + width))
+    return _Packed(
+        column, order, Dot(4, pitch), rest, Widen(channels, column), column * max(columns, graph.input_of(operator).shape[2] + width)
+    )
 
 
 def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
@@ -153,7 +156,7 @@ def _packed_constants(graph: Graph, operator: Operator) -> Constants:
     )
     prototypes = [f"void {dot.symbol}(const hilnas_dot *arguments);" for dot in dict.fromkeys((packed.four, packed.rest))]
     if packed.widen is not None:
-        prototypes.append(f"void {widen}(const int8_t *source, int8_t *target, uint32_t pixels, uint32_t step);")
+        prototypes.append(f"void {widen}(const int8_t *source, int8_t *target, uint32_t pixels);")
     return Constants("hilnas_packed_convolution", fields, (Table("stream", "uint32_t", stream.astype(np.int64)),), tuple(prototypes))
 
 

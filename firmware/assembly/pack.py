@@ -140,14 +140,15 @@ def interleaved_order(channels: int) -> NDArray[np.int64]:
     return np.where(places < channels, places, -1)
 
 
-def column_order(height: int, width: int, channels: int) -> NDArray[np.int64]:
-    """Places of a filter (height, width, channels) over columns of widened rows: column, row, then channels as they are widened."""
+def column_order(height: int, width: int, channels: int, column: int) -> NDArray[np.int64]:
+    """Places of a filter (height, width, channels) over columns of widened rows, `column` places each: column, row, then channels as
+    they are widened."""
     inner = interleaved_order(channels) if channels % 4 == 0 else np.arange(channels)
-    order: list[int] = []
+    order = np.full((width, column), -1)
     for x in range(width):
-        column = [(y * width + x) * channels + int(c) for y in range(height) for c in inner]
-        order += column + [-1] * (len(column) % 2)
-    return np.array(order)
+        order[x, : height * channels] = [(y * width + x) * channels + int(c) for y in range(height) for c in inner]
+    places = order.ravel()
+    return np.pad(places, (0, len(places) % 2), constant_values=-1)
 
 
 def pack_depthwise(filters: Filters, kernel: Depthwise) -> bytes:

@@ -29,8 +29,8 @@ typedef struct {
 
 typedef void (*hilnas_dot_routine)(const hilnas_dot *arguments);
 
-/* Widens the pixels of a row: (source, target, pixels, bytes from a pixel's place to the next). */
-typedef void (*hilnas_widen_routine)(const int8_t *source, int8_t *target, uint32_t pixels, uint32_t step);
+/* Widens the pixels of a row (assembly/widen.py). */
+typedef void (*hilnas_widen_routine)(const int8_t *source, int8_t *target, uint32_t pixels);
 
 /* CONV_2D and FULLY_CONNECTED by pairs of channels. `four` takes four pixels at a time, `rest` what is left of a row.
  */

@@ -59,7 +59,7 @@ static void widen(const hilnas_packed_convolution *layer, const hilnas_rows *inp
         }
         int8_t *inside = target + g->pad_left * layer->column_bytes;
         fill(layer, target, g->pad_left);
-        layer->widen(hilnas_row(input, row), inside, (uint32_t)g->input_width, (uint32_t)layer->column_bytes);
+        layer->widen(hilnas_row(input, row), inside, (uint32_t)g->input_width);
         fill(layer, inside + g->input_width * layer->column_bytes, right);
     }
 }
