@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class DataSet:
                 return cls(path.stem, arrays["x"], arrays.get("y"))
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}", "Give an .npz with arrays x and y.") from error
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
             raise InputError(f"{path} is not a data set: {error}", "Give an .npz with arrays x and y.") from error
 
     def inputs(self, info: TensorInfo) -> list[tuple[Tensor, ...]]:
