@@ -1,0 +1,72 @@
+"""The verbs boards, deploy and measure as a user sees them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hilnas.boards.board import board_names
+
+KWS = "tflite/mlperf_tiny/kws_dscnn_int8.tflite"
+KEYS = {
+    *("model", "board", "target", "bit_exact", "cycles", "cycles_source", "instructions", "latency_s", "flash_bytes", "arena_bytes"),
+    *("sram_bytes", "stack_bytes", "macs", "layers", "output_digest", "build_id"),
+}
+
+
+def hilnas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hilnas.cli.main", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+def test_boards_lists_every_board() -> None:
+    result = hilnas("boards")
+    assert result.returncode == 0
+    for name in board_names():
+        assert name in result.stdout
+    assert {board["name"] for board in json.loads(hilnas("boards", "--json").stdout)} == set(board_names())
+
+
+def test_boards_shows_the_memories_of_one() -> None:
+    document = json.loads(hilnas("boards", "nucleo-h743zi2", "--json").stdout)
+    assert document["memories"]["dtcm"]["size"] == 131_072
+    assert "0x24000000" in hilnas("boards", "nucleo-h743zi2").stdout
+
+
+def test_unknown_board_is_wrong_usage() -> None:
+    result = hilnas("boards", "nucleo-f4")
+    assert result.returncode == 2
+    assert "nucleo-h743zi2" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.data
+def test_deploy_then_measure_the_kept_image(data_folder: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    first = hilnas("deploy", data_folder / KWS, "--board", "nucleo-h743zi2", "--out", image, "--json")
+    assert first.returncode == 0, first.stderr
+    deployed = json.loads(first.stdout)
+    assert deployed.keys() >= KEYS
+    assert deployed["bit_exact"] is True
+    assert {"name", "op", "cycles", "instructions", "macs"} <= deployed["layers"][0].keys()
+    measured = json.loads(hilnas("measure", image, "--model", data_folder / KWS, "--json").stdout)
+    assert {key: measured[key] for key in KEYS} == {key: deployed[key] for key in KEYS}
+    table = hilnas("measure", image, "--per-layer")
+    assert "MAC/cycle" in table.stdout and deployed["layers"][0]["op"] in table.stdout
+
+
+def test_measure_of_no_image_is_wrong_usage(tmp_path: Path) -> None:
+    result = hilnas("measure", tmp_path)
+    assert result.returncode == 2
+    assert "manifest.json" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["boards", "deploy", "measure"])
+def test_help_has_an_example(verb: str) -> None:
+    result = hilnas(verb, "--help")
+    assert result.returncode == 0
+    assert f"Example: hilnas {verb}" in result.stdout
