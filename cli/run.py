@@ -11,6 +11,7 @@ import click
 from hilnas.cli.output import json_option, print_json, print_table
 
 _SHOWN_FUNCTIONS = 20
+_SHOWN_CAUSES = 8
 
 
 @click.command()
@@ -39,7 +40,8 @@ def command(
     """Times any Cortex-M ELF on the emulator, whatever toolchain made it.
 
     What the firmware writes by semihosting (SYS_WRITEC, SYS_WRITE0, SYS_WRITE) or over the board's UART is shown. The run
-    ends at a semihosting exit, at BKPT, at --stop, or when it waits for input that does not come.
+    ends at a semihosting exit, at BKPT, at --stop, or when it waits for input that does not come. Of a folder that `hilnas
+    build` wrote, one inference runs.
 
     Example: hilnas run engine.elf --board nucleo-h743zi2 --mark invoke --profile
     """
@@ -48,8 +50,9 @@ def command(
     from hilnas.boards.board import load_board
     from hilnas.boards.core import load_core
     from hilnas.files import write_atomically
+    from hilnas.firmware.image import FirmwareImage
     from hilnas.hil.profile import speedscope as as_speedscope
-    from hilnas.hil.timed_run import RunOptions, run_elf
+    from hilnas.hil.timed_run import RunOptions, run_elf, run_image
     from hilnas.hil.timing import TimingMode
 
     the_board = load_board(board)
@@ -58,7 +61,11 @@ def command(
     def show(text: bytes) -> None:
         click.echo(text.decode("utf-8", "replace"), nl=False, err=as_json)
 
-    run = run_elf(elf, the_board, options, show, load_core(core) if core else None)
+    the_core = load_core(core) if core else None
+    if elf.is_dir():
+        run = run_image(FirmwareImage.load(elf), the_board, options, the_core)
+    else:
+        run = run_elf(elf, the_board, options, show, the_core)
     if speedscope is not None and run.profile is not None:
         write_atomically(speedscope, json.dumps(as_speedscope(run.profile, elf.name)))
     for warning in run.warnings:
@@ -89,7 +96,7 @@ def _row(name: str, instructions: int, cycles: int, clock_hz: int) -> tuple[str,
 
 
 def _print_profile(profile: Any) -> None:
-    causes = sorted(profile.causes, key=lambda cause: -profile.causes[cause])
+    causes = sorted(profile.causes, key=lambda cause: -profile.causes[cause])[:_SHOWN_CAUSES]
 
     def row(name: str, cycles: int, counts: dict[str, int]) -> list[str]:
         share = 100 / max(1, profile.cycles)
@@ -101,4 +108,4 @@ def _print_profile(profile: Any) -> None:
     if rest:
         counts = {cause: sum(item.causes.get(cause, 0) for item in rest) for cause in causes}
         rows.append(row(f"{len(rest)} others", sum(item.cycles for item in rest), counts))
-    print_table("Cycles by function and cause, in % of all", ("function", "cycles", "%", *causes), rows)
+    print_table("Cycles by function, and their largest causes in % of all", ("function", "cycles", "%", *causes), rows)

@@ -13,12 +13,16 @@ from pathlib import Path
 from hilnas.boards.board import Board
 from hilnas.boards.core import Core
 from hilnas.errors import InputError, TargetTimeoutError
+from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.elf import Elf, read_elf
 from hilnas.hil.emulator.machine import Machine, Stop
 from hilnas.hil.emulator.native import StopReason
 from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED
 from hilnas.hil.profile import Profile, function_profile
+from hilnas.hil.session import Patience, Session
+from hilnas.hil.targets.emulator import MachineTransport
 from hilnas.hil.timing import TimingMode, TimingModel, TimingWarning, WarningKind
+from hilnas.hil.verify import verification_inputs
 from hilnas.progress import progress
 
 _SLICE = 20_000_000
@@ -71,21 +75,39 @@ def run_elf(path: Path, board: Board, options: RunOptions, console: Callable[[by
     elf = read_elf(path)
     with _machine(elf, board, options, core) as (machine, model):
         stop = _run(machine, options, console)
-        if model is not None:
-            model.finish()
-        marks = machine.take_marks()
-        entries = [(mark.entry_instructions, mark.entry_cycles) for mark in marks]
-        intervals = tuple(Interval(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(entries))
-        return TimedRun(
-            ended=_ENDED[stop.reason],
-            exit_code=stop.exit_code,
-            instructions=stop.instructions,
-            cycles=stop.cycles if model is None else model.cycles,
-            cycles_source=CYCLES_MODELLED if model is not None else CYCLES_FROM_INSTRUCTIONS,
-            intervals=intervals,
-            profile=function_profile(model, elf) if model is not None and options.profile else None,
-            warnings=(*_peripheral_warnings(machine, elf), *(_timing_warnings(model, elf) if model is not None else ())),
-        )
+        return _result(machine, model, options, stop, _ENDED[stop.reason])
+
+
+def run_image(image: FirmwareImage, board: Board, options: RunOptions, core: Core | None = None, seed: int = 0) -> TimedRun:
+    """Runs one inference of a built image on a random input: from reset, with what the conversation with the host takes.
+
+    Raises:
+        BoardError: the board has no timing.
+        TargetError: the firmware failed, or did not answer.
+    """
+    elf = read_elf(image.elf)
+    with _machine(elf, board, options, core) as (machine, model):
+        patience = Patience(reply_s=options.timeout_s, run_s=options.timeout_s, attempts=1)
+        session = Session(MachineTransport(machine, _SLICE), image, patience)
+        session.connect()
+        session.infer(verification_inputs(image.manifest, seed)[-1], take_exits=False)
+        return _result(machine, model, options, machine.run(1), "inference")
+
+
+def _result(machine: Machine, model: TimingModel | None, options: RunOptions, stop: Stop, ended: str) -> TimedRun:
+    if model is not None:
+        model.finish()
+    entries = [(mark.entry_instructions, mark.entry_cycles) for mark in machine.take_marks()]
+    return TimedRun(
+        ended=ended,
+        exit_code=stop.exit_code,
+        instructions=stop.instructions,
+        cycles=stop.cycles if model is None else model.cycles,
+        cycles_source=CYCLES_FROM_INSTRUCTIONS if model is None else CYCLES_MODELLED,
+        intervals=tuple(Interval(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(entries)),
+        profile=function_profile(model, machine.elf) if model is not None and options.profile else None,
+        warnings=(*_peripheral_warnings(machine), *(_timing_warnings(model, machine.elf) if model is not None else ())),
+    )
 
 
 _ENDED = {
@@ -148,11 +170,11 @@ def _run(machine: Machine, options: RunOptions, console: Callable[[bytes], None]
                 )
 
 
-def _peripheral_warnings(machine: Machine, elf: Elf) -> Iterator[str]:
+def _peripheral_warnings(machine: Machine) -> Iterator[str]:
     for access in machine.unknown_accesses():
         verb = "writes to" if access.is_write else "reads"
         yield (
-            f"{elf.function_at(access.block)} at {access.block:#010x} {verb} a peripheral that is not modelled, "
+            f"{machine.elf.function_at(access.block)} at {access.block:#010x} {verb} a peripheral that is not modelled, "
             f"at {access.address:#010x} ({access.count} times): it reads as zero"
         )
 
