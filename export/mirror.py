@@ -43,8 +43,10 @@ class Mirror:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self.graph = _Tracer().trace(module.eval())
-        self.modules = dict(module.named_modules())
+        tracer = _Tracer()
+        root = nn.Sequential(module) if tracer.is_leaf_module(module, "") else module
+        self.graph = tracer.trace(root.eval())
+        self.modules = dict(root.named_modules())
         self._folds = {node: norm for node in self.graph.nodes if (norm := self._norm_behind(node)) is not None}
         unsupported = [reason for node in self.graph.nodes if (reason := self._unsupported(node))]
         if unsupported:
@@ -124,9 +126,9 @@ class _Tracer(fx.Tracer):
 
 
 def _scope(node: fx.Node) -> str:
-    """The layer's name, for the tensors of the file: without the position in a Sequential."""
+    """The layer's name, for the tensors of the file: without its position in a Sequential."""
     name = str(node.target) if node.op == "call_module" else node.name
-    return ".".join(part for part in name.removeprefix("operators.").split(".") if not part.isdigit()) or node.name
+    return ".".join(part for part in name.split(".") if not part.isdigit()) or "layer" + name.replace(".", "_")
 
 
 def _refused(problems: list[str]) -> InputError:

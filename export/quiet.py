@@ -19,7 +19,7 @@ def quiet() -> Iterator[Callable[[], str]]:
     The yielded function returns what was collected. Python's own sys.stderr goes on to the user: progress stays visible.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name in ("tensorflow", "absl"):
+    for name in ("tensorflow", "absl", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     python_stderr, terminal = sys.stderr, os.dup(2)
     with tempfile.TemporaryFile() as log, warnings.catch_warnings():

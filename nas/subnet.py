@@ -20,14 +20,16 @@ class Subnet(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.operators = nn.ModuleDict({module_name(layer): _module(layer) for layer in network.layers if layer.op != ADD})
+        for layer in network.layers:
+            if layer.op != ADD:
+                self.add_module(module_name(layer), _module(layer))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Runs the layers in the network's order."""
         values = {INPUT: images}
         for layer in self.network.layers:
             operands = [values[name] for name in layer.inputs]
-            values[layer.name] = operands[0] + operands[1] if layer.op == ADD else self.operators[module_name(layer)](operands[0])
+            values[layer.name] = operands[0] + operands[1] if layer.op == ADD else self.get_submodule(module_name(layer))(operands[0])
         return tuple(values[name] for name in self.network.outputs)
 
     def recalibrate(self, images: Tensor, batch_size: int = 256) -> None:

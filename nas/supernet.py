@@ -45,7 +45,7 @@ class Supernet(nn.Module):
         with torch.no_grad():
             for layer in network.layers:
                 if layer.weight_count:
-                    self._operator(layer).copy_to(subnet.operators[module_name(layer)], layer)
+                    self._operator(layer).copy_to(subnet.get_submodule(module_name(layer)), layer)
         return subnet
 
     def _operator(self, layer: Layer) -> _ElasticOperator:

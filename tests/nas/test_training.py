@@ -136,9 +136,10 @@ def test_accuracy_follows_the_exit_rule():
         subnet = Subnet(network_of(TINY, row)).eval()
         with torch.no_grad():
             for name, answer, logit in (("exit0_dense", 0, certainty), ("final_dense", 1, 50.0)):
-                subnet.operators[name].weight.zero_()
-                subnet.operators[name].bias.zero_()
-                subnet.operators[name].bias[answer] = logit
+                layer = subnet.get_submodule(name)
+                layer.weight.zero_()
+                layer.bias.zero_()
+                layer.bias[answer] = logit
         result = subnet_accuracy(subnet, images)
         assert result.accuracy == expected
         assert result.exit_rates == ((1.0, 0.0) if certainty else (0.0, 1.0))
