@@ -229,6 +229,10 @@ def resume_run(folder: RunFolder, workers: int, say: Callable[[str], None]) -> L
         BuildError: an export or a build failed, or a worker died.
         StoreError: the disk refused.
     """
+    import torch
+
+    # Sums in floating point depend on how many threads add them up; and small networks gain nothing from several.
+    torch.set_num_threads(1)
     folder.description()
     with folder.locked(), Workers(workers, folder.path / "workers.log") as pool:
         result = Loop(folder, pool, say).run()

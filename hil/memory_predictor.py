@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hilnas.boards.board import Board
 from hilnas.errors import DoesNotFitError
+from hilnas.firmware.assembly.emitter import PREAMBLE
+from hilnas.firmware.build import ASSEMBLY_NAME, core_flags
 from hilnas.firmware.codegen import EXIT_BYTES
 from hilnas.firmware.fusion import fuse
+from hilnas.firmware.kernel import AssemblyRoutine
 from hilnas.firmware.lower import lower
 from hilnas.firmware.plan import plan_memory
+from hilnas.firmware.size import arena_memories, read_sections
+from hilnas.firmware.toolchain import ARM, compile_cached
 from hilnas.hil.weightless_graph import weightless_graph
 from hilnas.nas.metrics import Estimate, FloatArray
 from hilnas.nas.network import ADD, Network
@@ -24,9 +33,11 @@ _BOUNDLESS = {"any": 2**31}
 
 @dataclass(frozen=True)
 class MemoryNeeds:
-    """What a network keeps in flash beside code, and its arenas in whole words, in bytes; and what its code consists of."""
+    """What a network keeps in flash: constants, and the routines made for its shapes; its arenas in whole words; all in bytes. And
+    what the rest of its code consists of."""
 
     constant_bytes: int
+    routine_bytes: int
     arena_bytes: int
     layers: int
     additions: int
@@ -36,11 +47,10 @@ class MemoryNeeds:
 class MemoryPlanner:
     """Plans the memory of architectures as a build would; each network once."""
 
-    def __init__(self, space: SearchSpace, network_of: Callable[[NDArray[np.int64]], Network], memories: Mapping[str, int]) -> None:
-        """`memories` are what the firmware's planner gets for the board: bytes by name, in order of preference."""
+    def __init__(self, space: SearchSpace, network_of: Callable[[NDArray[np.int64]], Network], board: Board) -> None:
         self._space = space
         self._network_of = network_of
-        self._memories = memories
+        self._board = board
         self._known: dict[bytes, MemoryNeeds] = {}
 
     def __call__(self, architectures: Architectures) -> list[MemoryNeeds]:
@@ -50,25 +60,48 @@ class MemoryPlanner:
     def _plan(self, row: NDArray[np.int64]) -> MemoryNeeds:
         key = row.tobytes()
         if key not in self._known:
-            self._known[key] = memory_needs(self._network_of(row), self._memories)
+            self._known[key] = memory_needs(self._network_of(row), self._board)
         return self._known[key]
 
 
-def memory_needs(network: Network, memories: Mapping[str, int]) -> MemoryNeeds:
-    """The needs of one network, from its shapes alone."""
+def memory_needs(network: Network, board: Board) -> MemoryNeeds:
+    """The needs of one network on a board, from its shapes alone.
+
+    Raises:
+        ToolMissingError: the compiler, which knows how large a routine is, is not installed.
+    """
     program = lower(fuse(weightless_graph(network)))
     try:
-        plan = plan_memory(program, memories)
+        plan = plan_memory(program, arena_memories(board))
     except DoesNotFitError:
         plan = plan_memory(program, _BOUNDLESS)
+    distinct = {routine.symbol: routine for layer in program.layers for routine in layer.kernel.routines}
     return MemoryNeeds(
         constant_bytes=program.constant_bytes + EXIT_BYTES * len(network.thresholds),
+        routine_bytes=sum(routine_bytes(routine, board) for routine in distinct.values()),
         # What the linker puts behind an arena starts at a word.
         arena_bytes=sum(-(-size // _WORD) * _WORD for size in plan.arenas.values()),
         layers=len(program.layers),
         additions=sum(layer.operator.op == ADD for layer in program.layers),
         exits=len(network.thresholds),
     )
+
+
+def routine_bytes(routine: AssemblyRoutine, board: Board) -> int:
+    """The bytes of code of a routine in assembly, which is assembled once.
+
+    Raises:
+        ToolMissingError: the compiler is not installed.
+    """
+    return _assembled_bytes(routine.symbol, routine.text(), core_flags(board))
+
+
+@cache
+def _assembled_bytes(symbol: str, text: str, flags: tuple[str, ...]) -> int:
+    with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
+        source = Path(name) / f"{symbol}{Path(ASSEMBLY_NAME).suffix}"
+        source.write_text(f"{PREAMBLE}\n{text}\n")
+        return sum(section.size_bytes for section in read_sections(compile_cached(ARM, source, flags, ())) if section.executable)
 
 
 class _ComputedBytes:
@@ -108,11 +141,11 @@ class _ComputedBytes:
 
 
 class FlashPredictor(_ComputedBytes):
-    """Weights, tables and parameters are computed; the code's size is the image's without a model, and so much for each call."""
+    """Constants and routines are computed; the rest of the code is the runtime, the shared kernels, and so much for each call."""
 
     def computed(self, needs: MemoryNeeds) -> float:
-        """Bytes of constants."""
-        return needs.constant_bytes
+        """Bytes of constants and routines."""
+        return needs.constant_bytes + needs.routine_bytes
 
     def columns(self, needs: MemoryNeeds) -> tuple[float, ...]:
         """A constant, the calls by kind, the kernels that not every network has."""

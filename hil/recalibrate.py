@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from hilnas.boards.board import Board, load_board
 from hilnas.errors import InputError
-from hilnas.firmware.size import arena_memories
 from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, SramPredictor
 from hilnas.hil.nets import NetRecord, recorded_nets
 from hilnas.hil.result import LatencyError
@@ -128,7 +127,7 @@ def new_predictor(space: McuSpace, board: Board, seed: int) -> JointPredictor:
 
     Accuracy has many cheap measurements: the study's MLP. Latency has few dear ones.
     """
-    planner = MemoryPlanner(space, partial(network_of, space), arena_memories(board))
+    planner = MemoryPlanner(space, partial(network_of, space), board)
     return JointPredictor(
         accuracy=MlpPredictor(space, seed),
         latency_s=latency_predictor(space),
