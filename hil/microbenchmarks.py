@@ -19,7 +19,7 @@ from hilnas.boards.linker import linker_script
 from hilnas.errors import CheckFailedError
 from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
 from hilnas.firmware.build import core_flags
-from hilnas.firmware.protocol import c_header
+from hilnas.firmware.protocol import Decoder, Line, c_header
 from hilnas.firmware.toolchain import ARM
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
@@ -31,7 +31,7 @@ DONE_SYMBOL = "microbenchmarks_done"
 TURNS = 40
 _LOOP_CYCLES = 100
 _LIMIT = 100_000_000
-_REPLACED = ("report.c", "line.c")
+_REPLACED = ("report.c",)
 _BUFFERS = {"dtcm": "microbenchmark_buffer", "axi": "microbenchmark_axi", "flash": "microbenchmarks_start"}
 
 
@@ -84,13 +84,23 @@ def build_suite(suite: tuple[Microbenchmark, ...], board: Board, elf: Path) -> N
         sources = [path for path in support_sources(board) if path.name not in _REPLACED]
         link = ("-nostdlib", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{folder / 'linker.ld'}")
         flags = (*core_flags(board), "-Os", f"-I{folder}", f"-I{RUNTIME_FOLDER}")
-        ARM.run([*flags, folder / "suite.S", *sources, *link, "-lgcc", "-o", elf])
+        ARM.run([*flags, folder / "suite.S", SUITE.with_suffix(".c"), *sources, *link, "-lgcc", "-o", elf])
 
 
 def measured_cycles(suite: tuple[Microbenchmark, ...], results: tuple[int, ...]) -> tuple[float, ...]:
     """Cycles of one pass of each body, from the table that the suite leaves: for each, the shorter and the longer loop."""
     pairs = zip(results[::2], results[1::2], strict=True)
     return tuple((longer - shorter) / (TURNS * item.passes) for item, (shorter, longer) in zip(suite, pairs, strict=True))
+
+
+def reported_results(suite: tuple[Microbenchmark, ...], data: bytes) -> tuple[int, ...] | None:
+    """The table of cycles from what the image says over its UART; None while some of it has not come."""
+    cycles = {
+        int(line.values["index"], 16): int(line.values["cycles"], 16)
+        for line in Decoder().feed(data)
+        if isinstance(line, Line) and line.kind == "benchmark"
+    }
+    return tuple(cycles[index] for index in range(2 * len(suite))) if len(cycles) == 2 * len(suite) else None
 
 
 def model_cycles(suite: tuple[Microbenchmark, ...], board: Board, folder: Path) -> tuple[float, ...]:
@@ -223,7 +233,9 @@ report_loop:
     .thumb_func
     .type ${done}, %function
 ${done}:
-    b.w ${done}
+    ldr.w r0, =${results}
+    ldr.w r1, =${count}
+    b.w microbenchmarks_report
 
     .global report_fault
     .thumb_func
