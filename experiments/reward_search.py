@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hilnas.experiments.catalogue import option
+from hilnas.experiments.figures import band, png
 from hilnas.experiments.nasbench201 import DEVICES, VALIDATION, latency_limit, open_table, run_search
 from hilnas.experiments.report import Report, Table
 from hilnas.experiments.statistics import Interval, interval
@@ -193,7 +192,7 @@ def _heat_map(pair: tuple[Sampled, Sampled]) -> bytes:
         axis.set(title=f"{one.reward}, {one.device}", xlabel="latency, ms")
     axes[0].set_ylabel("validation accuracy")
     figure.colorbar(image, ax=axes, label="samples")
-    return _png(figure)
+    return png(figure)
 
 
 def _bins(pair: tuple[Sampled, Sampled]) -> bytes:
@@ -205,22 +204,10 @@ def _bins(pair: tuple[Sampled, Sampled]) -> bytes:
     for one in pair:
         ends = np.arange(1, BINS + 1) * one.latency_s.shape[1] / BINS
         for axis, values in zip(axes, (one.accuracy, one.latency_s * 1e3), strict=True):
-            _band(axis, ends, one.binned(values), one.reward)
+            band(axis, ends, one.binned(values), one.reward)
     axes[1].axhline(pair[0].limit_s * 1e3, color="tab:red", linewidth=1, label="T")
     axes[0].set(title=f"accuracy, {pair[0].device}", xlabel="samples", ylabel="mean validation accuracy")
     axes[1].set(title=f"latency, {pair[0].device}", xlabel="samples", ylabel="mean latency, ms")
     for axis in axes:
         axis.legend()
-    return _png(figure)
-
-
-def _band(axis: Any, ends: NDArray[np.float64], binned: FloatArray, label: str) -> None:
-    intervals = [interval(column) for column in binned.T]
-    axis.plot(ends, [one.mean for one in intervals], label=label)
-    axis.fill_between(ends, [one.low for one in intervals], [one.high for one in intervals], alpha=0.25)
-
-
-def _png(figure: Any) -> bytes:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return image.getvalue()
+    return png(figure)

@@ -16,6 +16,7 @@ from hilnas.nas.layers import GlobalAveragePool, SameConv2d
 from hilnas.nas.metrics import Estimate, Metrics
 from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.convolutional import CONVOLUTION, POOLING, ConvolutionalLayer, ConvolutionalSpace
+from hilnas.nas.threads import one_thread
 
 Size = tuple[int, int, int]
 """Channels, height, width."""
@@ -24,8 +25,9 @@ Size = tuple[int, int, int]
 class ConvolutionalChild(nn.Module):
     """A network of an architecture: images (N, C, H, W) -> logits (N, classes).
 
-    A convolution is followed by BatchNorm and ReLU. A layer reads its sources side by side; sources smaller than the largest are padded with zeros
-    at their lower right. A layer without sources reads the image; layers that none reads go to the classifier together.
+    A convolution is followed by BatchNorm and ReLU. A layer reads its sources side by side; sources smaller than the largest
+    are padded with zeros at their lower right. A layer without sources reads the image; layers that none reads go to the
+    classifier together.
     """
 
     def __init__(self, layers: tuple[ConvolutionalLayer, ...], image: Size, classes: int) -> None:
@@ -106,7 +108,8 @@ class ChildTrainer:
             torch.manual_seed(int(rng.integers(2**31)))
             child = ConvolutionalChild(self.space.layers(row), (channels, height, width), self.data.classes)
         child.to(self.device)
-        accuracies = self._fit(child, rng)
+        with one_thread():
+            accuracies = self._fit(child, rng)
         parameters = sum(parameter.numel() for parameter in child.parameters())
         return Trained(child.eval(), max(accuracies[-self.recipe.judged_epochs :]), parameters)
 
@@ -117,6 +120,13 @@ class ChildTrainer:
 
     def update(self, architectures: Architectures, metrics: Metrics) -> None:
         """Nothing: training is the measurement."""
+
+    def accuracy(self, child: nn.Module, images: Images) -> float:
+        """How often the highest logit of a child is an image's class."""
+        inputs, classes = self._tensors(images)
+        child.eval()
+        with torch.no_grad():
+            return float((child(inputs).argmax(1) == classes).float().mean())
 
     def _fit(self, child: nn.Module, rng: np.random.Generator) -> list[float]:
         """Validation accuracy after each epoch."""
@@ -135,14 +145,8 @@ class ChildTrainer:
                 functional.cross_entropy(child(images[batch]), classes[batch]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
-            accuracies.append(self._accuracy(child))
+            accuracies.append(self.accuracy(child, self.data.validation))
         return accuracies
-
-    def _accuracy(self, child: nn.Module) -> float:
-        images, classes = self._tensors(self.data.validation)
-        child.eval()
-        with torch.no_grad():
-            return float((child(images).argmax(1) == classes).float().mean())
 
     def _tensors(self, images: Images) -> tuple[Tensor, Tensor]:
         inputs = torch.from_numpy(np.ascontiguousarray(images.inputs.transpose(0, 3, 1, 2)))

@@ -1,4 +1,4 @@
-"""Rewards for a latency limit: MnasNet's and study 2's. Both are objectives: metrics and a budget become one score.
+"""The published rewards as objectives: MnasNet's and study 2's for a latency limit, study 3's for accuracy and perplexity.
 
 Latencies are in seconds, as everywhere; study 2's formula is in milliseconds and converts them first.
 """
@@ -57,6 +57,25 @@ def normalised_log_limit(metrics: Metrics, budget: Budget) -> FloatArray:
     """
     relative = metrics.latency_s.mean / _limit_s(budget)
     return _log_limit(metrics.accuracy.mean, relative * REFERENCE_MS, REFERENCE_MS)
+
+
+def cubed_accuracy(metrics: Metrics, budget: Budget) -> FloatArray:
+    """Study 3's reward of a convolutional child: its validation accuracy, cubed. The budget is not looked at.
+
+    Source: Zoph and Le, 2017, section 4.1.
+    """
+    reward: FloatArray = metrics.accuracy.mean**3
+    return reward
+
+
+def squared_inverse_perplexity(metrics: Metrics, budget: Budget) -> FloatArray:
+    """Study 3's reward of a recurrent cell: (c / perplexity)^2 with c = 1. The accuracy of a language model is 1 / perplexity.
+
+    The source's c of about 80 is a unit, in which perplexities of words are near 1; the controller's baseline and Adam cancel it.
+    Source: Zoph and Le, 2017, section 4.2.
+    """
+    reward: FloatArray = metrics.accuracy.mean**2
+    return reward
 
 
 REWARDS: dict[str, Objective] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +15,7 @@ from hilnas.nas.metrics import Budget, Metrics
 from hilnas.nas.objective import Objective, constrained_accuracy
 from hilnas.nas.searches.lstm_policy import LstmPolicy
 from hilnas.nas.space import Architectures, SearchSpace
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keeps torch on one thread: these matrices are too small to share, and on busy cores its threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+from hilnas.nas.threads import one_thread
 
 
 @dataclass(frozen=True)

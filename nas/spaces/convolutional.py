@@ -73,9 +73,7 @@ class ConvolutionalSpace(SearchSpace):
             self._columns.append({name: len(decisions) + offset for offset, name in enumerate(dict(self._choices()))})
             decisions += [Decision(f"layer{layer}.{name}", choices) for name, choices in self._choices()]
             self._connections.append(range(len(decisions), len(decisions) + layer))
-            decisions += [
-                Connection(f"layer{layer}.from{source}", ("no", "yes"), anchor=self._anchor(source)) for source in range(layer)
-            ]
+            decisions += [Connection(f"layer{layer}.from{source}", ("no", "yes"), anchor=self._anchor(source)) for source in range(layer)]
             self._layer_of_column += [layer] * (len(decisions) - len(self._layer_of_column))
         self.decisions = tuple(decisions)
 

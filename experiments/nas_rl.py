@@ -1,0 +1,195 @@
+"""Study 3: convolutional children found by the RNN controller, and the best one on a microcontroller."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilnas.errors import InputError
+from hilnas.experiments.catalogue import option
+from hilnas.experiments.figures import band, png
+from hilnas.experiments.report import Report, Table
+from hilnas.experiments.statistics import Interval, interval
+from hilnas.nas.children import ChildRecipe, ChildTrainer
+from hilnas.nas.data import load_data
+from hilnas.nas.distributed import Child, DistributedSearch, Scale
+from hilnas.nas.metrics import FloatArray
+from hilnas.nas.rewards import cubed_accuracy
+from hilnas.nas.searches.controller import ControllerSettings
+from hilnas.nas.spaces.convolutional import ConvolutionalDimensions, ConvolutionalSpace
+from hilnas.nas.workers import LocalWorkers, RayWorkers, Workers
+from hilnas.progress import Advance, progress
+
+SPACE = ConvolutionalSpace(ConvolutionalDimensions(depths=(2, 3, 4), heights=(1, 3, 5), widths=(1, 3, 5), filters=(4, 8, 16)))
+LEARNING_RATE = 0.02
+"""The source's 6e-4 is for 12,800 children; these are a hundred."""
+FINAL_EPOCHS = 4
+"""How many times longer the best child is trained in the end."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be varied."""
+
+    seeds: int = option(10, "Number of searches.")
+    children: int = option(80, "Children that each search trains.")
+    data: str = option("digits", "Data set: digits, or the path of an .npz with x and y.")
+    epochs: int = option(5, "Epochs that a child is trained for.")
+    ray: str | None = option(None, 'Address of a Ray cluster, or "local" to start one; one process without.')
+    shards: int = option(1, "Shards of the parameter server.")
+    replicas: int = option(1, "Controllers that share their parameters.")
+    batch: int = option(4, "Children of one update, trained at the same time on Ray.")
+    board: str = option("nucleo-h743zi2", 'Board that the best child is deployed to on the emulator; "none" to leave it.')
+
+
+def run(options: Options) -> Report:
+    """Searches with every seed, tests the improvement, and deploys the best child.
+
+    Raises:
+        InputError: bad options, no data set, no Ray at the address.
+    """
+    if options.seeds < 1 or options.children < 4:
+        raise InputError(f"{options.seeds} seeds of {options.children} children cannot be judged", "Give at least one seed and 4 children.")
+    workers: Workers = LocalWorkers() if options.ray is None else RayWorkers(options.ray)
+    with progress("children", total=options.seeds * options.children) as advance:
+        searches = [_search(workers, options, seed, advance) for seed in range(options.seeds)]
+    rewards = np.array([[child.reward for child in children] for children in searches])
+    seed, best = max(
+        ((seed, child) for seed, children in enumerate(searches) for child in children),
+        key=lambda item: (item[1].reward, -item[1].metrics.flash_bytes.mean[0]),
+    )
+    improvement = _improvement(rewards)
+    document = {"options": asdict(options), **improvement, "best": _finalise(options, seed, best)}
+    return Report(
+        title=f"Study 3: {options.children} convolutional children on {options.data}, {options.seeds} seeds",
+        document=document,
+        tables=(_children_table(searches),),
+        findings=_findings(document),
+        figures={"rewards": _figure(rewards)},
+    )
+
+
+def create_trainer(data: str, epochs: int, seed: int) -> ChildTrainer:
+    """The evaluator of one search, made in the worker's process."""
+    return ChildTrainer(SPACE, load_data(data), ChildRecipe(epochs=epochs, batch_size=32), seed)
+
+
+def _search(workers: Workers, options: Options, seed: int, advance: Advance) -> list[Child]:
+    children: list[Child] = []
+
+    def done(child: Child) -> None:
+        children.append(child)
+        advance(1)
+
+    settings = ControllerSettings(learning_rate=LEARNING_RATE, batch=options.batch)
+    scale = Scale(options.shards, options.replicas, options.batch)
+    trainer = partial(create_trainer, options.data, options.epochs, seed)
+    DistributedSearch(workers, SPACE, trainer, cubed_accuracy, settings, scale, seed).run(options.children, done)
+    return children
+
+
+def _improvement(rewards: FloatArray) -> dict[str, Any]:
+    """Mean rewards (seeds, children) of the first and the last quarter, and the one-sided Wilcoxon test between them."""
+    quarter = rewards.shape[1] // 4
+    first, last = rewards[:, :quarter].mean(axis=1), rewards[:, -quarter:].mean(axis=1)
+    return {
+        "first_quarter": interval(first).as_dict(),
+        "last_quarter": interval(last).as_dict(),
+        "improved_seeds": int((last > first).sum()),
+        "p_value": _wilcoxon(last - first),
+    }
+
+
+def _wilcoxon(differences: NDArray[np.float64]) -> float:
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(differences, alternative="greater").pvalue) if differences.any() else 1.0
+
+
+def _finalise(options: Options, seed: int, best: Child) -> dict[str, Any]:
+    """Trains the best child longer, judges it on the test images, and deploys it."""
+    data = load_data(options.data)
+    trainer = ChildTrainer(SPACE, data, ChildRecipe(epochs=FINAL_EPOCHS * options.epochs, batch_size=32), seed)
+    trained = trainer.train(best.architecture)
+    found = {
+        "seed": seed,
+        "architecture": best.architecture.tolist(),
+        "layers": [asdict(layer) for layer in SPACE.layers(best.architecture)],
+        "search_accuracy": float(best.metrics.accuracy.mean[0]),
+        "validation_accuracy": trained.accuracy,
+        "test_accuracy": trainer.accuracy(trained.module, data.test),
+        "parameters": trained.parameters,
+    }
+    if options.board == "none":
+        return found
+    from hilnas.boards.board import load_board
+    from hilnas.export.exporter import export_tflite
+    from hilnas.hil.measure import DataSet as DeviceData
+    from hilnas.hil.measure import deploy
+    from hilnas.hil.targets import create_target
+
+    with tempfile.TemporaryDirectory() as folder:
+        tflite, _ = export_tflite(trained.module.cpu(), data.training.inputs[:200], Path(folder) / "child.tflite")
+        images = DeviceData(data.name, data.test.inputs, data.test.y)
+        measured = deploy(tflite, load_board(options.board), create_target("emulator"), Path(folder) / "image", seed, images)
+    statistics = measured.exits
+    return found | {
+        "board": measured.board,
+        "bit_exact": measured.bit_exact,
+        "latency_s": measured.latency_s,
+        "flash_bytes": measured.flash_bytes,
+        "arena_bytes": measured.arena_bytes,
+        "device_accuracy": None if statistics is None else statistics.accuracy,
+        "output_digest": measured.output_digest,
+    }
+
+
+def _children_table(searches: list[list[Child]]) -> Table:
+    rows = tuple(
+        (
+            *(seed, number, child.replica, f"{child.metrics.accuracy.mean[0]:.4f}", f"{child.reward:.4f}"),
+            *(int(child.metrics.flash_bytes.mean[0]), " ".join(map(str, child.architecture.tolist()))),
+        )
+        for seed, children in enumerate(searches)
+        for number, child in enumerate(children)
+    )
+    columns = ("seed", "child", "replica", "validation accuracy", "reward", "parameters", "architecture")
+    return Table("children", "All children in the order in which they were trained", columns, rows)
+
+
+def _findings(document: dict[str, Any]) -> tuple[str, ...]:
+    best, seeds = document["best"], document["options"]["seeds"]
+    first, last = Interval(**document["first_quarter"]), Interval(**document["last_quarter"])
+    lines = [
+        f"Mean reward of the first quarter {first:.3f}, of the last {last:.3f}; better in {document['improved_seeds']} of {seeds} seeds, "
+        f"one-sided Wilcoxon p = {document['p_value']:.2g}.",
+        f"Best child: {len(best['layers'])} layers, {best['parameters']:,} parameters, validation accuracy {best['search_accuracy']:.3f} "
+        f"in the search, {best['validation_accuracy']:.3f} trained longer, test accuracy {best['test_accuracy']:.3f}.",
+    ]
+    if "bit_exact" in best:
+        lines.append(
+            f"On {best['board']} (emulator): bit-exact: {'yes' if best['bit_exact'] else 'no'}, test accuracy "
+            f"{best['device_accuracy']:.3f}, latency {best['latency_s'] * 1e3:.3f} ms, flash {best['flash_bytes']:,} bytes, "
+            f"arena {best['arena_bytes']:,} bytes."
+        )
+    return tuple(lines)
+
+
+def _figure(rewards: FloatArray) -> bytes:
+    """Mean reward over the search, with its interval over seeds, in tenths."""
+    from matplotlib.figure import Figure
+
+    parts = np.array_split(rewards, 10, axis=1)
+    ends = np.cumsum([part.shape[1] for part in parts])
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axis = figure.subplots()
+    band(axis, ends, np.stack([part.mean(axis=1) for part in parts], axis=1), "mean of a tenth")
+    axis.set(xlabel="children", ylabel="reward (accuracy cubed)")
+    axis.legend()
+    return png(figure)

@@ -1,0 +1,133 @@
+"""Workers that answer later: in this process, or as Ray actors on this or other machines.
+
+Both are driven alike, so that an algorithm written once runs on one core or on a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from hilnas.errors import HilnasError, InputError
+
+Future = Any
+"""What will be an answer: opaque, hashable."""
+Worker = Any
+"""A handle of a worker: opaque."""
+
+
+class WorkerDiedError(HilnasError):
+    """A worker's process is gone. What it was doing is lost; anything else is not."""
+
+
+class Workers(Protocol):
+    """Starts workers and calls their methods."""
+
+    def start(self, create: Callable[[], Any]) -> Worker:
+        """A worker made by `create`, in its own process where there are several."""
+
+    def call(self, worker: Worker, method: str, *arguments: Any) -> Future:
+        """Calls a method; the answer is fetched with `result`. Calls of one worker run one after the other."""
+
+    def wait(self, futures: Sequence[Future]) -> Future:
+        """The first of `futures` that has an answer, or never will."""
+
+    def result(self, future: Future) -> Any:
+        """The answer, waiting for it.
+
+        Raises:
+            WorkerDiedError: the worker is gone.
+            HilnasError: what the method raised.
+        """
+
+
+class LocalWorkers:
+    """Workers in this process: a call is done when it is made."""
+
+    def __init__(self) -> None:
+        self._answers: dict[int, Any] = {}
+        self._calls = 0
+
+    def start(self, create: Callable[[], Any]) -> Worker:
+        """The object itself."""
+        return create()
+
+    def call(self, worker: Worker, method: str, *arguments: Any) -> Future:
+        """Calls the method now."""
+        self._calls += 1
+        self._answers[self._calls] = getattr(worker, method)(*arguments)
+        return self._calls
+
+    def wait(self, futures: Sequence[Future]) -> Future:
+        """The call that was made first."""
+        return min(futures)
+
+    def result(self, future: Future) -> Any:
+        """The answer, once."""
+        return self._answers.pop(future)
+
+
+class RayWorkers:
+    """Workers as Ray actors, one process and one core each."""
+
+    def __init__(self, address: str) -> None:
+        """Connects to Ray at `address`, or starts one on this machine for "local".
+
+        Raises:
+            InputError: Ray is not installed, or does not answer at the address.
+        """
+        try:
+            import ray
+        except ImportError as error:
+            raise InputError("Ray is not installed", "Install it with: pip install hilnas[distributed]") from error
+        self._ray = ray
+        if not ray.is_initialized():
+            try:
+                ray.init(
+                    address=None if address == "local" else address,
+                    include_dashboard=False if address == "local" else None,
+                    log_to_driver=False,
+                    configure_logging=False,
+                )
+            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                raise InputError(f"no Ray answers at {address}: {error}", 'Give the address of a running Ray, or "local".') from error
+
+    def start(self, create: Callable[[], Any]) -> Worker:
+        """An actor on a core of its own is not demanded: on a small machine actors share cores."""
+        return self._ray.remote(num_cpus=0)(_Actor).remote(create)
+
+    def call(self, worker: Worker, method: str, *arguments: Any) -> Future:
+        """Sends the call."""
+        return worker.call.remote(method, *arguments)
+
+    def wait(self, futures: Sequence[Future]) -> Future:
+        """Waits for the cluster."""
+        ready, _ = self._ray.wait(list(futures), num_returns=1)
+        return ready[0]
+
+    def result(self, future: Future) -> Any:
+        """Fetches the answer."""
+        try:
+            return self._ray.get(future)
+        except self._ray.exceptions.RayActorError as error:
+            raise WorkerDiedError("a worker died", "Its work is done again by another one.") from error
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause if isinstance(error.cause, HilnasError) else error from None
+
+    def close(self) -> None:
+        """Stops the actors; a Ray that was started for them ends with them."""
+        self._ray.shutdown()
+
+
+class _Actor:
+    """Holds a worker's object in the actor's process."""
+
+    def __init__(self, create: Callable[[], Any]) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # as many workers as cores: more threads would only wait for each other
+        self._object = create()
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Calls a method of the object."""
+        return getattr(self._object, method)(*arguments)
