@@ -28,6 +28,7 @@ _PLANES, _OUTPUT, _CHANNELS, _STREAM, _ROWS, _ROW_TABLE, _PIXEL = range(0, 28, 4
 _MULTIPLIER, _ADDEND, _OUTPUT_NOW, _MINUS_PIXEL, _MINUS_THREE_PIXELS, _SHIFT = range(32, 56, 4)
 _ROW_NOW, _ROWS_LEFT, _TABLE_NOW, _ENTRIES = 56, 60, 64, 68
 _FRAME = 80
+_FREE_IN_FPU = tuple(f"s{number}" for number in range(7, 16))
 _MOST_SEGMENTS = 3
 _MOST_WHOLE_ROWS = 5
 
@@ -130,6 +131,14 @@ class Depthwise:
         return words_of(self.segments)
 
     @property
+    def weight_registers(self) -> tuple[tuple[str, ...], ...]:
+        """Registers of the FPU that hold the words of a channel's weights, by filter row; empty if they are loaded when needed."""
+        count = len(self.words)
+        if not self.unrolled or self.filter[0] * count > len(_FREE_IN_FPU):
+            return ()
+        return tuple(_FREE_IN_FPU[row * count : (row + 1) * count] for row in range(self.filter[0]))
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of a filter row in the stream."""
         return 4 * ((len(self.words) + 1) // 2)
@@ -182,9 +191,10 @@ def _start_channel(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) 
     routine("ldm", "sp", "{r0-r3}")  # planes, output, channels, stream
     routine("ldm", "r3!", "{r5-r9}")  # start, form, multiplier, addend, shift
     routine("vmov", "s2", "r3")
+    routine("vmov", "s4", "r5")
+    _keep_weights(routine, kernel)
     routine("add", "r3", "r3", f"#{kernel.channel_bytes - HEADER_BYTES}")
     routine("str", "r3", f"[sp, #{_STREAM}]")
-    routine("vmov", "s4", "r5")
     routine("strd", "r7", "r8", f"[sp, #{_MULTIPLIER}]")
     routine("str", "r1", f"[sp, #{_OUTPUT_NOW}]")
     routine("str", "r9", f"[sp, #{_SHIFT}]")
@@ -204,11 +214,23 @@ def _start_channel(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) 
     routine("strd", "r1", "r2", f"[sp, #{_ROWS_LEFT}]")
 
 
+def _keep_weights(routine: Routine, kernel: Depthwise) -> None:
+    for row, registers in enumerate(kernel.weight_registers):
+        for at in range(0, len(registers), 2):
+            routine("ldr", "r10", f"[r3, #{row * kernel.row_bytes + 2 * at}]")
+            routine("sxtb16", "r11", "r10")
+            routine("vmov", registers[at], "r11")
+            if at + 1 < len(registers):
+                routine("sxtb16", "r10", "r10", "ror #8")
+                routine("vmov", registers[at + 1], "r10")
+
+
 def _start_row(routine: Routine, kernel: Depthwise) -> None:
     """Pixels in r12 and s1, weights in lr and, where filter rows are a loop, in s3; the end of the weights in s0."""
     if kernel.unrolled:
         routine("ldr", "r12", f"[sp, #{_ROW_NOW}]")
-        routine("vmov", "lr", "s2")
+        if not kernel.weight_registers:
+            routine("vmov", "lr", "s2")
     else:
         routine("ldr", "r0", f"[sp, #{_TABLE_NOW}]")
         routine("ldr", "r4", f"[sp, #{_PLANES}]")
@@ -241,8 +263,9 @@ def _row(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) -> None:
         loops = repeats > 1 and index == len(repeating) - 1
         following = kernel.segments[0 if loops else (index + 1) % len(kernel.segments)]
         finish = _call_finish(following.outputs, sizes.index(segment.outputs))
-        weights = "s2" if kernel.unrolled else "s3"
-        restore = [Instruction("vmov", ("r12", "s1")), Instruction("vmov", ("lr", weights))] if index or repeats > 1 else []
+        restore = [Instruction("vmov", ("r12", "s1"))] if index or repeats > 1 else []
+        if restore and not kernel.weight_registers:
+            restore.append(Instruction("vmov", ("lr", "s2" if kernel.unrolled else "s3")))
         if kernel.unrolled:
             rows = {row: _first_word(kernel, index) + row * kernel.pitch for row in range(kernel.filter[0])}
             routine.extend(schedule([*restore, *_with_start(_filter_rows(kernel, segment, rows), segment.outputs), *finish]))
@@ -287,7 +310,12 @@ def _filter_rows(kernel: Depthwise, segment: RowOfOutputs, rows: dict[int, int])
     code: list[Instruction] = []
     registers = tuple(f"r{number}" for number in range(segment.outputs, 12))
     for row, offset in rows.items():
-        code += block(segment, kernel.words, registers, Addresses("r12", "lr", offset, row * kernel.row_bytes, WORD_STEP)).instructions
+        if kernel.weight_registers:
+            addresses = Addresses("r12", offset, WORD_STEP, weight_registers=kernel.weight_registers[row])
+            code += block(segment, kernel.words, (*registers, "lr"), addresses).instructions
+        else:
+            addresses = Addresses("r12", offset, WORD_STEP, "lr", row * kernel.row_bytes)
+            code += block(segment, kernel.words, registers, addresses).instructions
     return code
 
 
@@ -314,7 +342,7 @@ def _row_loop(routine: Routine, kernel: Depthwise, index: int, restore: list[Ins
     segment = kernel.segments[index]
     sums = [f"r{number}" for number in range(segment.outputs)]
     pool = tuple(f"r{number}" for number in range(segment.outputs, 12))
-    addresses = Addresses("r12", "lr", _first_word(kernel, index), 0, WORD_STEP)
+    addresses = Addresses("r12", _first_word(kernel, index), WORD_STEP, "lr")
     roomy, tight = (block(segment, kernel.words, registers, addresses) for registers in (pool, pool[:-1]))
     keeps_end = tight.cost <= roomy.cost
     body = list((tight if keeps_end else roomy).instructions)

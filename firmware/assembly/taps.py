@@ -103,14 +103,15 @@ def block(row: RowOfOutputs, words: tuple[int, ...], registers: tuple[str, ...],
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a filter row's words are: the base registers of pixels and weights, the offsets of their first words, and from one word of
-    pixels to the next, in bytes."""
+    """Where a filter row's words are: pixels in memory, from one word to the next `data_step` bytes; weights in memory as `words` has
+    them, or each in a register of the FPU."""
 
     data: str
-    weights: str
     data_offset: int
-    weight_offset: int
-    data_step: int = 4
+    data_step: int
+    weights: str = ""
+    weight_offset: int = 0
+    weight_registers: tuple[str, ...] = ()
 
 
 def _allocate(
@@ -137,6 +138,9 @@ def _allocate(
             code.append(Instruction("ldr", (register, f"[{addresses.data}, #{addresses.data_offset + addresses.data_step * index}]")))
             return
         at = words.index(index)
+        if addresses.weight_registers:
+            code.append(Instruction("vmov", (register, addresses.weight_registers[at])))
+            return
         code.append(Instruction("ldr", (register, f"[{addresses.weights}, #{addresses.weight_offset + 4 * (at // 2)}]")))
         partner = ("word", words[at ^ 1]) if at ^ 1 < len(words) else None
         rotation: tuple[tuple[str, ...], ...] = ((), ("ror #8",))
