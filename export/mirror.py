@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ class Mirror:
         tracer = _Tracer()
         root = nn.Sequential(module) if tracer.is_leaf_module(module, "") else module
         self.graph = tracer.trace(root.eval())
-        self.modules = dict(root.named_modules())
+        self.modules: dict[str, nn.Module] = dict(root.named_modules())
         self._folds = {node: norm for node in self.graph.nodes if (norm := self._norm_behind(node)) is not None}
         unsupported = [reason for node in self.graph.nodes if (reason := self._unsupported(node))]
         if unsupported:
@@ -76,7 +76,8 @@ class Mirror:
 
     def _apply(self, node: fx.Node, values: dict[fx.Node, Value]) -> Value:
         if node.op != "call_module":
-            return _FUNCTIONS[node.target](*fx.node.map_arg(node.args, values.__getitem__), **node.kwargs)
+            operands: Any = fx.node.map_arg(node.args, lambda source: cast(Any, values[source]))
+            return _FUNCTIONS[node.target](*operands, **node.kwargs)
         source, module = values[node.all_input_nodes[0]], self._module(node)
         if type(module) in _WEIGHTED:
             return _WEIGHTED[type(module)](source, module, self._parameters(node, module))

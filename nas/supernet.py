@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hilnas.nas.layers import convolve_same
+from hilnas.nas.layers import SameConv2d, convolve_same
 from hilnas.nas.network import ADD, DENSE, DEPTHWISE, INPUT, MEAN, Layer, Network
 from hilnas.nas.spaces.mcu import McuSpace
 from hilnas.nas.spaces.mcu_network import largest, network_of
@@ -101,7 +103,7 @@ class _ElasticOperator(nn.Module):
             module.bias.copy_(self.bias[:width])
             return
         assert isinstance(module, nn.Sequential)
-        convolution, norm = module[0], module[1]
+        convolution, norm = cast(SameConv2d, module[0]), cast(nn.BatchNorm2d, module[1])
         convolution.weight.copy_(self.sliced(layer))
         norm.weight.copy_(self.scale[:width])
         norm.bias.copy_(self.bias[:width])

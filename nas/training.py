@@ -93,7 +93,7 @@ def train(space: McuSpace, data_name: str, recipe: Recipe, checkpoint: Path) -> 
             f"{(size.resolution, size.resolution, size.channels)} and {size.classes}"
         )
     torch.manual_seed(recipe.seed)
-    supernet = Supernet(space).to(memory_format=torch.channels_last)
+    supernet = Supernet(space)
     optimizer = _optimizer(supernet, recipe)
     first_epoch = _resume(checkpoint, supernet, optimizer, _identity(space, data_name, recipe)) if checkpoint.exists() else 0
     steps = len(data.training) // recipe.batch_size
@@ -112,7 +112,8 @@ def load_supernet(path: Path) -> TrainedSupernet:
     """
     content = _read(path)
     try:
-        dimensions = McuDimensions(**{name: tuple(value) if isinstance(value, list) else value for name, value in content["space"].items()})
+        sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content["space"].items()}
+        dimensions = McuDimensions(**sizes)
         supernet = Supernet(McuSpace(dimensions))
         supernet.load_state_dict(content["weights"])
         return TrainedSupernet(supernet, str(content["data"]), Recipe(**content["recipe"]), int(content["epochs"]))

@@ -34,7 +34,8 @@ class Edge:
 
     def dequantise(self, values: Tensor) -> NDArray[np.float64]:
         """The real values of a tensor of this edge."""
-        return (np.asarray(values, dtype=np.float64) - self.zero_point) * self.scale if self.scale else np.asarray(values, dtype=np.float64)
+        steps = np.asarray(values, dtype=np.float64)
+        return (steps - self.zero_point) * self.scale if self.scale else steps
 
     def quantise(self, values: Tensor) -> Tensor:
         """Real values as a tensor of this edge: rounded to nearest, saturated."""
@@ -42,7 +43,8 @@ class Edge:
             return np.asarray(values, dtype=self.dtype)
         limits = np.iinfo(self.dtype)
         steps = np.rint(np.asarray(values, dtype=np.float64) / self.scale) + self.zero_point
-        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+        quantised: Tensor = np.clip(steps, limits.min, limits.max).astype(self.dtype)
+        return quantised
 
 
 class ReferenceModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def smallest(space: McuSpace) -> NDArray[np.int64]:
 
 def largest(space: McuSpace) -> NDArray[np.int64]:
     """The architecture with the last choice everywhere, shape (D,): all exits."""
-    return space.choice_counts - 1
+    last: NDArray[np.int64] = space.choice_counts - 1
+    return last
 
 
 def read_architecture(space: McuSpace, name_or_path: str) -> NDArray[np.int64]:
@@ -70,10 +72,11 @@ def read_architecture(space: McuSpace, name_or_path: str) -> NDArray[np.int64]:
     indices = content.get("architecture") if isinstance(content, dict) else content
     if not isinstance(indices, list) or not all(type(index) is int for index in indices):
         raise InputError(f"{name_or_path} holds no list of choice indices", hint)
-    return space.validate(np.array([indices], dtype=np.int64))[0]
+    row: NDArray[np.int64] = space.validate(np.array([indices], dtype=np.int64))[0]
+    return row
 
 
-_NAMED = {"smallest": smallest, "largest": largest}
+_NAMED: dict[str, Callable[[McuSpace], NDArray[np.int64]]] = {"smallest": smallest, "largest": largest}
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class _Choices:
         return hidden, size.exit_kernels[self.row[layout.exit_kernel][stage]]
 
     def exit_threshold(self, stage: int) -> float:
-        return self.space.dimensions.exit_thresholds[self.row[self.space.layout.exit_threshold][stage]]
+        return float(self.space.dimensions.exit_thresholds[self.row[self.space.layout.exit_threshold][stage]])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from hilnas.export.supernet import export_architecture
 from hilnas.export.verify import Verification, int8_accuracy, verify
 from hilnas.nas.accuracy import calibrated_subnet, subnet_accuracy
 from hilnas.nas.data import load_data
+from hilnas.nas.layers import SameConv2d
 from hilnas.nas.spaces.mcu_network import network_of, smallest
 from hilnas.nas.subnet import Subnet
 from hilnas.nas.training import load_supernet
@@ -108,11 +109,12 @@ def test_both_files_are_written_and_onnx_runs_on_any_batch(subnet, data, tmp_pat
 
 
 def test_a_network_that_int8_ruins_fails_the_check_and_nothing_is_written(data, tmp_path):
-    """Two large logits whose difference is what counts: one step of int8 is larger than it."""
-    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+    """One channel is a thousand times larger than the one that the classes depend on: a step of int8 is larger than that one."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(SameConv2d(1, 2, 1), torch.nn.Flatten(), torch.nn.Linear(128, 3))
     with torch.no_grad():
-        module[1].weight[1] = module[1].weight[0] + 1e-3 * torch.randn(64, generator=torch.Generator().manual_seed(0))
-        module[1].bias.zero_()
+        module[0].weight[:] = torch.tensor([1000.0, 1.0]).reshape(2, 1, 1, 1)
+        module[2].weight[:, :64] = 0.0
     with pytest.raises(BuildError, match="too far"):
         export_tflite(module, data.training.inputs[:64], tmp_path / "out" / "model.tflite")
     assert not (tmp_path / "out").exists()
