@@ -35,11 +35,12 @@ def command(
     import tempfile
 
     from hilnas.boards.board import load_board
-    from hilnas.hil.measure import DataSet, deploy
+    from hilnas.hil.measure import deploy
+    from hilnas.hil.samples import Samples
     from hilnas.hil.targets import create_target
 
     board, target = load_board(board_name), create_target(target_name)
-    data = None if data_file is None else DataSet.load(data_file)
+    data = None if data_file is None else Samples.load(data_file)
     with tempfile.TemporaryDirectory() as scratch:
         measurement = deploy(model, board, target, out or Path(scratch) / "image", seed, data)
     show_measurement(measurement, per_layer, as_json)

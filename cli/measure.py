@@ -41,12 +41,13 @@ def command(
     """
     from hilnas.boards.board import load_board
     from hilnas.firmware.image import FirmwareImage
-    from hilnas.hil.measure import DataSet, measure
+    from hilnas.hil.measure import measure
+    from hilnas.hil.samples import Samples
     from hilnas.hil.targets import create_target
     from hilnas.tflite.reference import ReferenceModel
 
     image = FirmwareImage.load(image_folder)
     board = load_board(board_name or image.manifest.board)
     reference = None if model is None else ReferenceModel.load(model)
-    data = None if data_file is None else DataSet.load(data_file)
+    data = None if data_file is None else Samples.load(data_file)
     show_measurement(measure(image, board, create_target(target_name), reference, seed, data), per_layer, as_json)

@@ -130,13 +130,13 @@ def _finalise(options: Options, seed: int, best: Child) -> dict[str, Any]:
         return found
     from hilnas.boards.board import load_board
     from hilnas.export.exporter import export_tflite
-    from hilnas.hil.measure import DataSet as DeviceData
     from hilnas.hil.measure import deploy
+    from hilnas.hil.samples import Samples
     from hilnas.hil.targets import create_target
 
     with tempfile.TemporaryDirectory() as folder:
         tflite, _ = export_tflite(trained.module.cpu(), data.training.inputs[:200], Path(folder) / "child.tflite")
-        images = DeviceData(data.name, data.test.inputs, data.test.y)
+        images = Samples(data.name, data.test.inputs, data.test.y)
         measured = deploy(tflite, load_board(options.board), create_target("emulator"), Path(folder) / "image", seed, images)
     statistics = measured.exits
     return found | {

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,54 +16,16 @@ from hilnas import __version__
 from hilnas.boards.board import Board
 from hilnas.errors import InputError
 from hilnas.firmware.build import build_image
-from hilnas.firmware.image import FirmwareImage, TensorInfo
+from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.measurement import ExitStatistics, LayerMeasurement, Measurement
-from hilnas.hil.target import Inference, Target, TargetRun, Tensor
+from hilnas.hil.samples import Samples
+from hilnas.hil.target import Inference, Target, TargetRun
 from hilnas.hil.targets import check_board
 from hilnas.hil.verify import INPUT_SETS, check_same_edges, first_difference, verification_inputs
 from hilnas.tflite.reference import ReferenceModel
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """Samples for a model of one input: `samples` (N, ...) as the model's input type or as real numbers, `labels` (N) or None."""
-
-    name: str
-    samples: Tensor
-    labels: NDArray[np.integer] | None = None
-
-    @classmethod
-    def load(cls, path: Path) -> DataSet:
-        """Reads an .npz with the arrays `x` and, for the accuracy, `y`.
-
-        Raises:
-            InputError: unreadable, or without `x`.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(path.stem, arrays["x"], arrays.get("y"))
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}", "Give an .npz with arrays x and y.") from error
-        except (KeyError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-            raise InputError(f"{path} is not a data set: {error}", "Give an .npz with arrays x and y.") from error
-
-    def inputs(self, info: TensorInfo) -> list[tuple[Tensor, ...]]:
-        """Each sample as the model's input: real numbers are quantised, integers are taken as they are.
-
-        Raises:
-            InputError: a sample has another size than the input.
-        """
-        samples = self.samples
-        if samples.size != len(samples) * int(np.prod(info.shape, dtype=np.int64)):
-            raise InputError(f"samples of {self.name} have shape {samples.shape[1:]}, the model's input {info.name} {info.shape}")
-        dtype = np.dtype(info.dtype)
-        if samples.dtype.kind == "f" and dtype.kind in "iu":
-            limits = np.iinfo(dtype)
-            samples = np.clip(np.rint(samples / info.scale) + info.zero_point, limits.min, limits.max)
-        return [(sample.reshape(info.shape).astype(dtype),) for sample in samples]
-
-
-def deploy(model: Path, board: Board, target: Target, out: Path, seed: int = 0, data: DataSet | None = None) -> Measurement:
+def deploy(model: Path, board: Board, target: Target, out: Path, seed: int = 0, data: Samples | None = None) -> Measurement:
     """Builds a .tflite for a board into the folder `out`, measures it, and compares every output with the reference kernels'.
 
     Raises:
@@ -83,7 +44,7 @@ def measure(
     target: Target,
     reference: ReferenceModel | None = None,
     seed: int = 0,
-    data: DataSet | None = None,
+    data: Samples | None = None,
 ) -> Measurement:
     """Measures the longest path on verification inputs made from `seed`, and the exits on `data`.
 
@@ -142,7 +103,7 @@ def output_digest(inferences: Sequence[Inference]) -> str:
     return digest.hexdigest()
 
 
-def _exit_statistics(image: FirmwareImage, board: Board, target: Target, data: DataSet) -> ExitStatistics:
+def _exit_statistics(image: FirmwareImage, board: Board, target: Target, data: Samples) -> ExitStatistics:
     manifest = image.manifest
     if len(manifest.inputs) != 1:
         raise InputError(f"{manifest.model} has {len(manifest.inputs)} inputs; a data set needs a model of one")
@@ -164,7 +125,7 @@ def _mean(values: Sequence[int]) -> int | None:
     return round(sum(values) / len(values)) if values else None
 
 
-def _accuracy(inferences: Sequence[Inference], labels: NDArray[np.integer]) -> float:
+def _accuracy(inferences: Sequence[Inference], labels: NDArray[np.integer[Any]]) -> float:
     """How often the output of the exit that was taken is highest at the label."""
     answers = [next(output for output in reversed(inference.outputs) if output is not None) for inference in inferences]
     return float(np.mean([int(np.argmax(answer)) == label for answer, label in zip(answers, labels, strict=True)]))

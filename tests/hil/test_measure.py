@@ -12,8 +12,9 @@ import pytest
 from hilnas.boards.board import load_board
 from hilnas.errors import CheckFailedError, DoesNotFitError, InputError, ModelError
 from hilnas.firmware.image import FirmwareImage
-from hilnas.hil.measure import DataSet, deploy, measure
+from hilnas.hil.measure import deploy, measure
 from hilnas.hil.measurement import Measurement
+from hilnas.hil.samples import Samples
 from hilnas.hil.target import TargetRun
 from hilnas.hil.targets import create_target
 from hilnas.hil.targets.emulator import EmulatorTarget
@@ -91,7 +92,7 @@ def test_measuring_the_tiny_firmware(tiny: Any) -> None:
 def test_a_data_set_gives_accuracy_and_expected_latency(tiny: Any) -> None:
     samples = np.zeros((4, 600), np.float32)
     samples[np.arange(4), [3, 1, 4, 1]] = 100
-    data = DataSet("spikes", samples, np.array([3, 1, 4, 0]))
+    data = Samples("spikes", samples, np.array([3, 1, 4, 0]))
     exits = measure(tiny.build(BOARD), load_board(BOARD), EmulatorTarget(), data=data).exits
     assert exits is not None
     assert exits.counts == (4,)
@@ -103,19 +104,33 @@ def test_a_data_set_gives_accuracy_and_expected_latency(tiny: Any) -> None:
 def test_data_sets_come_from_npz(tmp_path: Path) -> None:
     path = tmp_path / "some.npz"
     np.savez(path, x=np.ones((2, 3)), y=np.array([0, 1]))
-    data = DataSet.load(path)
-    assert data.name == "some" and data.labels is not None and len(data.samples) == 2
+    data = Samples.load(path)
+    assert data.name == "some" and data.labels is not None and len(data.values) == 2
     np.savez(path, z=np.ones(2))
     with pytest.raises(InputError, match=r"some\.npz"):
-        DataSet.load(path)
+        Samples.load(path)
     path.write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(InputError, match=r"some\.npz"):
-        DataSet.load(path)
+        Samples.load(path)
     np.savez(path, x=np.array([{}], dtype=object))
     with pytest.raises(InputError, match=r"some\.npz"):
-        DataSet.load(path)
+        Samples.load(path)
     with pytest.raises(InputError, match=r"none\.npz"):
-        DataSet.load(tmp_path / "none.npz")
+        Samples.load(tmp_path / "none.npz")
+
+
+def test_samples_become_inputs(tiny: Any) -> None:
+    info = tiny.build(BOARD).manifest.inputs[0]
+    pixels = np.arange(600, dtype=np.uint8).reshape(1, 20, 30)
+    np.testing.assert_array_equal(Samples("pixels", pixels).inputs(info)[0][0].ravel(), pixels.ravel().astype(int) - 128)
+    own = pixels.view(np.int8)
+    np.testing.assert_array_equal(Samples("own", own).inputs(info)[0][0].ravel(), own.ravel())
+    real = np.linspace(-300, 300, 600).reshape(1, 600)
+    np.testing.assert_array_equal(Samples("real", real).inputs(info)[0][0], np.clip(np.rint(real), -128, 127))
+    with pytest.raises(InputError, match="int64"):
+        Samples("wide", pixels.astype(np.int64)).inputs(info)
+    with pytest.raises(InputError, match="shape"):
+        Samples("small", pixels[:, :10]).inputs(info)
 
 
 def test_verification_inputs_are_extreme_random_and_seeded(tiny: Any) -> None:
