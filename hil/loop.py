@@ -98,7 +98,7 @@ class Loop:
         self.say(f"budget: {_described(budget)}")
 
         rounds: list[RoundResult] = []
-        while len(rounds) < self.configuration.rounds and not (rounds and rounds[-1].agreed):
+        while len(rounds) < self.configuration.rounds and not (rounds and _is_done(rounds[-1], first_fit_error)):
             rounds.append(self._round(len(rounds) + 1, predictor, budget.budget, records, judge))
         result = LoopResult(
             board=self.configuration.board,
@@ -242,6 +242,11 @@ def resume_run(folder: RunFolder, workers: int, say: Callable[[str], None]) -> L
 
 def _recorded(nets: Architectures) -> Rows:
     return tuple(tuple(map(int, net)) for net in nets)
+
+
+def _is_done(last: RoundResult, first_fit: LatencyError) -> bool:
+    """Whether to stop: the last candidates came out as predicted, and on nets in general predictions are better than at first."""
+    return last.agreed and last.held_out_error.mean < first_fit.mean
 
 
 def _best(rounds: Sequence[RoundResult], budget: Budget) -> CandidateResult:

@@ -23,9 +23,9 @@ class LoopConfiguration:
     rounds: int = 3
     limits: Budget = field(default_factory=Budget)
     epochs: int = 12
-    trained_accuracies: int = 100
-    first_nets: int = 10
+    trained_accuracies: int = 80
+    first_nets: int = 4
     held_out: int = 16
     proposals: int = 4
-    explored: int = 6
-    evaluations: int = 4000
+    explored: int = 12
+    evaluations: int = 3000

@@ -24,6 +24,7 @@ from hilnas.hil.measure import measure
 from hilnas.hil.samples import Samples
 from hilnas.hil.measurement import ExitStatistics, Measurement
 from hilnas.hil.run_folder import RunFolder
+from hilnas.hil.samples import Samples
 from hilnas.hil.store import MeasurementStore
 from hilnas.hil.targets import create_target
 from hilnas.nas.accuracy import calibrated_subnet, subnet_accuracy
