@@ -89,7 +89,7 @@ def measure(
         output_digest=output_digest(run.inferences),
         bit_exact=None if reference is None else difference is None,
         exits=None if data is None else _exit_statistics(image, board, target, data),
-        provenance=_provenance(image, run, seed, difference),
+        provenance=_provenance(image, run, seed, difference) | ({} if data is None else {"data": data.name, "data_sha256": data.digest}),
     )
 
 

@@ -21,7 +21,6 @@ from hilnas.files import sha256, write_atomically
 from hilnas.firmware.build import build_image
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.measure import measure
-from hilnas.hil.samples import Samples
 from hilnas.hil.measurement import ExitStatistics, Measurement
 from hilnas.hil.run_folder import RunFolder
 from hilnas.hil.samples import Samples
