@@ -24,13 +24,9 @@ void cache_destroy(struct cache *cache) {
     cache->lines = NULL;
 }
 
-struct cache_line *cache_find(struct cache *cache, uint32_t address) {
-    uint32_t line = address >> cache->line_shift;
-    cache->accesses++;
-    if (cache->last->line == line && cache->last->valid) {
-        cache->last->used = cache->accesses;
-        return cache->last;
-    }
+extern inline struct cache_line *cache_find(struct cache *cache, uint32_t address);
+
+struct cache_line *cache_search(struct cache *cache, uint32_t line) {
     struct cache_line *set = cache->lines + (size_t)(line & (cache->sets - 1)) * cache->ways;
     for (uint32_t way = 0; way < cache->ways; way++)
         if (set[way].line == line && set[way].valid) {

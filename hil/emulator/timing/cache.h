@@ -24,8 +24,19 @@ struct cache {
 int cache_create(struct cache *cache, uint32_t bytes, uint32_t ways, uint32_t line_bytes, bool is_random);
 void cache_destroy(struct cache *cache);
 
+/* The line of that number, in its set, or NULL. */
+struct cache_line *cache_search(struct cache *cache, uint32_t line);
+
 /* The line that holds the address and is now the most recently used, or NULL. */
-struct cache_line *cache_find(struct cache *cache, uint32_t address);
+inline struct cache_line *cache_find(struct cache *cache, uint32_t address) {
+    uint32_t line = address >> cache->line_shift;
+    cache->accesses++;
+    if (cache->last->line == line && cache->last->valid) {
+        cache->last->used = cache->accesses;
+        return cache->last;
+    }
+    return cache_search(cache, line);
+}
 
 /* Puts the address's line in place of the victim, whose former content is returned. */
 struct cache_line cache_allocate(struct cache *cache, uint32_t address);

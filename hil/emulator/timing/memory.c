@@ -21,9 +21,7 @@ void memory_system_destroy(struct memory_system *system) {
         free(system->memories[n].code_lines);
 }
 
-int memory_at(struct memory_system *system, uint32_t address) {
-    if (address - system->memories[system->last_memory].base < system->memories[system->last_memory].size)
-        return (int)system->last_memory;
+int memory_search(struct memory_system *system, uint32_t address) {
     for (unsigned n = 0; n < system->memory_count; n++)
         if (address - system->memories[n].base < system->memories[n].size) {
             system->last_memory = n;
@@ -158,7 +156,8 @@ void memory_load(struct memory_system *system, struct clock *clock, const struct
                  unsigned bytes) {
     const struct parameters *p = system->parameters;
     uint64_t block_start = clock->scheduled;
-    memory_wait(system, clock, block_start + access->cycle);
+    if (system->waiting_count)
+        memory_wait(system, clock, block_start + access->cycle);
     clock->scheduled += access->cycle;
     if (access->is_paired_load && !((address ^ system->last_load_address) & 4))
         stall(clock, CAUSE_BANK_CONFLICT, p->bank_conflict);
@@ -209,7 +208,8 @@ void memory_store(struct memory_system *system, struct clock *clock, const struc
     enum { TRANSIT = 3 }; /* cycles from issue to the buffer's way out: STR issues in EX1 and writes in EX4 */
     const struct parameters *p = system->parameters;
     uint64_t block_start = clock->scheduled;
-    memory_wait(system, clock, block_start + access->cycle);
+    if (system->waiting_count)
+        memory_wait(system, clock, block_start + access->cycle);
     clock->scheduled += access->cycle;
     int index = memory_at(system, address);
     if (word == 0 && access->instruction->access_count > 1 && access->instruction->access_count % 2 == 0 &&

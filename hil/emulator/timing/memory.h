@@ -83,8 +83,13 @@ struct memory_system {
 int memory_system_create(struct memory_system *system, const struct parameters *parameters);
 void memory_system_destroy(struct memory_system *system);
 
-/* The index of the memory at an address, or -1. */
-int memory_at(struct memory_system *system, uint32_t address);
+/* The index of the memory at an address, or -1; `memory_at` looks first where it found the last one. */
+int memory_search(struct memory_system *system, uint32_t address);
+
+static inline int memory_at(struct memory_system *system, uint32_t address) {
+    const struct memory *last = &system->memories[system->last_memory];
+    return address - last->base < last->size ? (int)system->last_memory : memory_search(system, address);
+}
 
 /* One access of `bytes` at `address`: charges to the clock what it costs beyond the schedule of its block. `word`
  * counts the words that the same instruction stored before. */

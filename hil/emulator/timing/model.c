@@ -204,7 +204,8 @@ static struct variant *variant_of(struct model *model, struct block *block, uint
 
 static void end_block(struct model *model) {
     const struct variant *ended = model->running;
-    memory_wait(&model->memory, &model->clock, model->clock.scheduled + ended->schedule.cycles);
+    if (model->memory.waiting_count)
+        memory_wait(&model->memory, &model->clock, model->clock.scheduled + ended->schedule.cycles);
     model->clock.scheduled += ended->schedule.cycles;
 }
 
