@@ -27,10 +27,11 @@ WORD_STEP = 16
 _PLANES, _OUTPUT, _CHANNELS, _STREAM, _ROWS, _ROW_TABLE, _PIXEL = range(0, 28, 4)
 _MULTIPLIER, _ADDEND, _OUTPUT_NOW, _MINUS_PIXEL, _MINUS_THREE_PIXELS, _SHIFT = range(32, 56, 4)
 _ROW_NOW, _ROWS_LEFT, _TABLE_NOW, _ENTRIES = 56, 60, 64, 68
-_FRAME = 80
+_FRAME = 88
 _FREE_IN_FPU = tuple(f"s{number}" for number in range(7, 16))
 _MOST_SEGMENTS = 3
 _MOST_WHOLE_ROWS = 5
+_MOST_WHOLE_TAPS = 150
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Depthwise:
     @property
     def whole(self) -> bool:
         """Whether the code covers the image, each row by itself, and products with padding are left out."""
-        return self.output[0] <= _MOST_WHOLE_ROWS and self.output[1] <= MOST_OUTPUTS
+        filter_rows = self.output[0] * self.filter[0]
+        return self.output[0] <= _MOST_WHOLE_ROWS and self.output[1] <= MOST_OUTPUTS and filter_rows * self.filter[1] <= _MOST_WHOLE_TAPS
 
     @property
     def unrolled(self) -> bool:
@@ -123,7 +125,15 @@ class Depthwise:
     @property
     def finishes(self) -> tuple[Finish, ...]:
         """The routines that end its segments."""
-        return tuple(Finish(size) for size in dict.fromkeys(segment.outputs for segment in self.segments))
+        exact = (ExactFinish(outputs) for outputs in dict.fromkeys(finish.outputs for finish in self._sites))
+        return (*dict.fromkeys(self._sites), *exact)
+
+    @property
+    def _sites(self) -> tuple[Finish, ...]:
+        """For each place in the code where a segment ends, what ends it: a copy of its own, so that the way back is predicted."""
+        if self.whole:
+            return tuple(Finish(self.output[1], row) for row in range(self.output[0]))
+        return tuple(Finish(segment.outputs, site) for site, segment in enumerate(self.segments))
 
     @cached_property
     def words(self) -> tuple[int, ...]:
@@ -151,24 +161,23 @@ class Depthwise:
     def text(self) -> str:
         """The routine in assembly."""
         routine = Routine(self.symbol)
-        sizes = tuple(dict.fromkeys(segment.outputs for segment in self.segments))
         _enter(routine)
         routine.label("channel")
-        _start_channel(routine, self, sizes)
+        _start_channel(routine, self)
         if self.whole:
             for row in range(self.output[0]):
                 _whole_row(routine, self, row)
         else:
             routine.label("row")
             _start_row(routine, self)
-            _row(routine, self, sizes)
+            _row(routine, self)
             _end_row(routine, self)
         _end_channel(routine)
         routine.directive(".balign 4")
         routine.label("entries")
         for form in range(EXACT_FORM + 1):
-            for size in sizes:
-                routine.directive(f".word {Finish(size).symbol}_{form} + 1")
+            for finish in self._sites:
+                routine.directive(f".word {finish.entry(form)} + 1")
         return routine.text(
             f"Depthwise {self.filter[0]}x{self.filter[1]}, stride {self.stride}, rows of {self.input[1]} to rows of {self.output[1]}; "
             "struct hilnas_depthwise_group in r0."
@@ -186,7 +195,7 @@ def _enter(routine: Routine) -> None:
     routine("strd", "r10", "r11", f"[sp, #{_MINUS_PIXEL}]")
 
 
-def _start_channel(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) -> None:
+def _start_channel(routine: Routine, kernel: Depthwise) -> None:
     """Weights in s2, the start of the sums in s4; where the code covers the image, pixels in s1."""
     routine("ldm", "sp", "{r0-r3}")  # planes, output, channels, stream
     routine("ldm", "r3!", "{r5-r9}")  # start, form, multiplier, addend, shift
@@ -199,16 +208,16 @@ def _start_channel(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) 
     routine("str", "r1", f"[sp, #{_OUTPUT_NOW}]")
     routine("str", "r9", f"[sp, #{_SHIFT}]")
     routine("adr", "r4", routine.target("entries"))
-    for _ in sizes[1:]:
-        routine("add", "r4", "r4", "r6, lsl #2")
-    for index in range(len(sizes)):
-        routine("ldr", "r7", "[r4, r6, lsl #2]")
-        routine("str", "r7", f"[sp, #{_ENTRIES + 4 * index}]")
-        if index + 1 < len(sizes):
-            routine("add", "r4", "r4", "#4")
+    sites = kernel.output[0] if kernel.whole else len(kernel.segments)
+    routine("mov", "r5", f"#{4 * sites}")
+    routine("mla", "r4", "r6", "r5", "r4")
     if kernel.whole:
+        routine("str", "r4", f"[sp, #{_ENTRIES}]")
         routine("vmov", "s1", "r0")
         return
+    for site in range(sites):
+        routine("ldr", "r7", f"[r4, #{4 * site}]")
+        routine("str", "r7", f"[sp, #{_ENTRIES + 4 * site}]")
     routine("ldrd", "r1", "r2", f"[sp, #{_ROWS}]")
     routine("str", "r0", f"[sp, #{_ROW_NOW}]")
     routine("strd", "r1", "r2", f"[sp, #{_ROWS_LEFT}]")
@@ -255,14 +264,14 @@ def _advance(kernel: Depthwise) -> int:
     return WORD_STEP * sum(kernel.pattern[0]) * kernel.stride // 2
 
 
-def _row(routine: Routine, kernel: Depthwise, sizes: tuple[int, ...]) -> None:
+def _row(routine: Routine, kernel: Depthwise) -> None:
     repeating, repeats, _ = kernel.pattern
     if repeats > 1:
         routine.label("repeat")
     for index, segment in enumerate(kernel.segments):
         loops = repeats > 1 and index == len(repeating) - 1
         following = kernel.segments[0 if loops else (index + 1) % len(kernel.segments)]
-        finish = _call_finish(following.outputs, sizes.index(segment.outputs))
+        finish = [*_end_segment(following.outputs), Instruction("ldr", ("lr", f"[sp, #{_ENTRIES + 4 * index}]"))]
         restore = [Instruction("vmov", ("r12", "s1"))] if index or repeats > 1 else []
         if restore and not kernel.weight_registers:
             restore.append(Instruction("vmov", ("lr", "s2" if kernel.unrolled else "s3")))
@@ -283,18 +292,18 @@ def _whole_row(routine: Routine, kernel: Depthwise, row: int) -> None:
     rows = {y: (top + y) * kernel.pitch for y in range(kernel.filter[0]) if 0 <= top + y < kernel.input[0]}
     start = [Instruction("vmov", ("r12", "s1")), Instruction("vmov", ("lr", "s2"))]
     products = _with_start(_filter_rows(kernel, segment, rows), segment.outputs)
-    routine.extend(schedule([*start, *products, *_call_finish(segment.outputs, 0)]))
+    entry = [Instruction("ldr", ("lr", f"[sp, #{_ENTRIES}]")), Instruction("ldr", ("lr", f"[lr, #{4 * row}]"))]
+    routine.extend(schedule([*start, *products, *_end_segment(segment.outputs), *entry]))
     routine("blx", "lr")
 
 
-def _call_finish(following: int, size_index: int) -> list[Instruction]:
-    """Loads what the common end of a segment takes, notes where the last of the `following` outputs goes."""
+def _end_segment(following: int) -> list[Instruction]:
+    """Loads what the end of a segment takes, notes where the last of the `following` outputs goes."""
     return [
         Instruction("add", ("r12", "sp", f"#{_MULTIPLIER}")),
         Instruction("ldm", ("r12", "{r8-r12}")),
         *_next_output(following),
         Instruction("str", ("lr", f"[sp, #{_OUTPUT_NOW}]")),
-        Instruction("ldr", ("lr", f"[sp, #{_ENTRIES + 4 * size_index}]")),
     ]
 
 
@@ -421,34 +430,55 @@ def _end_channel(routine: Routine) -> None:
 @dataclass(frozen=True)
 class Finish:
     """The end of a segment of `outputs` outputs, one entry for each form of requantisation: sums in r0 (last output) up, multiplier r8,
-    addend r9, address of the last output r10, minus one and three pixels r11 and r12."""
+    addend r9, address of the last output r10, minus one and three pixels r11 and r12. `site` tells copies apart."""
 
     outputs: int
+    site: int
 
     @property
     def symbol(self) -> str:
         """The routine's name; its entries are numbered by form."""
-        return f"hilnas_depthwise_finish_{self.outputs}"
+        return f"hilnas_depthwise_finish_{self.outputs}_{self.site}"
+
+    def entry(self, form: int) -> str:
+        """The label of a form."""
+        return ExactFinish(self.outputs).symbol if form == EXACT_FORM else f"{self.symbol}_{form}"
 
     def text(self) -> str:
         """The routine in assembly."""
         routine = Routine(self.symbol)
         for form, shift in enumerate(FIT_SHIFTS):
-            routine.label_global(f"{self.symbol}_{form}")
-            routine.extend(schedule([instruction for output in self._order for instruction in _fitted(output, shift)]))
+            routine.label_global(self.entry(form))
+            routine.extend(schedule([instruction for output in _order(self.outputs) for instruction in _fitted(output, shift)]))
             routine("bx", "lr")
-        routine.label_global(f"{self.symbol}_{EXACT_FORM}")
-        routine("vmov", "s5", "lr")
-        routine("ldr", "lr", f"[sp, #{_SHIFT}]")
-        routine.extend(schedule([instruction for output in self._order for instruction in _exact(output)]))
-        routine("vmov", "lr", "s5")
-        routine("bx", "lr")
         return routine.text(f"Requantises and stores {self.outputs} output(s) of one channel of a depthwise convolution.")
 
+
+@dataclass(frozen=True)
+class ExactFinish:
+    """The same by the reference's own arithmetic."""
+
+    outputs: int
+
     @property
-    def _order(self) -> tuple[int, ...]:
-        """Outputs counted from the last; 5 and 7 need a register that 6 leaves."""
-        return tuple(sorted(range(self.outputs), key=lambda output: (output in (5, 7), -output)))
+    def symbol(self) -> str:
+        """The routine's name."""
+        return f"hilnas_depthwise_finish_{self.outputs}_exact"
+
+    def text(self) -> str:
+        """The routine in assembly."""
+        routine = Routine(self.symbol)
+        routine("vmov", "s5", "lr")
+        routine("ldr", "lr", f"[sp, #{_SHIFT}]")
+        routine.extend(schedule([instruction for output in _order(self.outputs) for instruction in _exact(output)]))
+        routine("vmov", "lr", "s5")
+        routine("bx", "lr")
+        return routine.text(f"Requantises and stores {self.outputs} output(s) of one channel, in the reference's arithmetic.")
+
+
+def _order(outputs: int) -> list[int]:
+    """Outputs counted from the last; 5 and 7 need a register that 6 leaves."""
+    return sorted(range(outputs), key=lambda output: (output in (5, 7), -output))
 
 
 def _fitted(output: int, shift: int) -> list[Instruction]:
