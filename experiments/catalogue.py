@@ -14,6 +14,12 @@ from hilnas.errors import InputError
 from hilnas.experiments.report import Report
 
 EXPERIMENTS = {
+    "ga-sweep": "study 1, Table 2: its genetic algorithm",
+    "ppo-grid": "study 1, Table 3: its PPO over learning rate, entropy and clip range",
+    "reward-grid": "study 1, Table 4: its PPO over the parameters of the reward",
+    "ppo-causes": "study 1: why its PPO fails, each cause switched off",
+    "compare": "study 1, Table 5: the elitist GA and one policy for every latency limit, beside the published ones",
+    "predictors": "study 1, Table 6: errors of its predictor",
     "reward-table": "study 2, Table 1: both rewards on the study's pairs of nets",
     "reward-search": "study 2, Figures 6 and 7: the controller under both rewards on NAS-Bench-201",
     "reward-regret": "regret of the controller and of other searches under latency limits on NAS-Bench-201",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from hilnas.nas.searches.memory import Seen
 from hilnas.nas.space import Architectures, SearchSpace
 
 SAMPLES_AT_DEPLOYMENT = 64
+SETTLING_RATE = 0.2
+MOST_SETTLING_STEPS = 500
 
 
 class ConditionedPolicy:
@@ -54,7 +57,7 @@ class ConditionedPolicy:
         """Draws `count` canonical architectures."""
         return self.space.canonical(draw(probabilities(self.at(limit)), count, rng))
 
-    def deploy(self, predictor: Predictor, budget: Budget, rng: np.random.Generator, objective_margin: float = 0.0) -> Deployed:
+    def deploy(self, predictor: Predictor, budget: Budget, rng: np.random.Generator, margin: float = 0.0) -> Deployed:
         """The greedy architecture if it meets the budget, else the most accurate of 64 samples that does.
 
         Raises:
@@ -63,11 +66,11 @@ class ConditionedPolicy:
         limit = budget.latency_s if budget.latency_s is not None else float(self.limits[-1])
         greedy = self.greedy(limit)
         metrics = predictor.predict(greedy)
-        if budget.is_met(metrics, objective_margin)[0]:
+        if budget.is_met(metrics, margin)[0]:
             return Deployed(greedy[0], metrics)
         samples = self.sample(limit, SAMPLES_AT_DEPLOYMENT, rng)
         metrics = predictor.predict(samples)
-        met = budget.is_met(metrics, objective_margin)
+        met = budget.is_met(metrics, margin)
         if not met.any():
             raise BudgetError(
                 f"neither the policy's most probable architecture nor {SAMPLES_AT_DEPLOYMENT} samples meet {budget}",
@@ -135,8 +138,11 @@ class PolicySearch:
     Andrychowicz et al., 2017), so that what is found for one limit teaches the others. Nothing is asked twice.
     """
 
-    def __init__(self, space: SearchSpace, budgets: Sequence[Budget], seed: int, settings: PolicySettings | None = None) -> None:
+    def __init__(
+        self, space: SearchSpace, budgets: Sequence[Budget], seed: int, settings: PolicySettings | None = None, margin: float = 0.0
+    ) -> None:
         self.space = space
+        self.margin = margin
         self.budgets = sorted(budgets, key=lambda budget: budget.latency_s or np.inf)
         self.settings = settings or PolicySettings()
         self.policy = ConditionedPolicy(space, [budget.latency_s or 1.0 for budget in self.budgets])
@@ -155,11 +161,10 @@ class PolicySearch:
         share = np.full(len(self.budgets), count // len(self.budgets))
         share[: count % len(self.budgets)] += 1
         parts = []
-        for index, (budget_share, elites) in enumerate(zip(share, self._elites, strict=True)):
-            recombined = round(self.settings.recombined * budget_share) if len(elites.architectures) >= 2 else 0
-            sampled = self._seen.draw_unseen(int(budget_share) - recombined, lambda n, index=index: self._sample(index, n))
-            missing = int(budget_share) - len(sampled)
-            children = self._seen.draw_unseen(missing, lambda n, elites=elites: self._recombine(elites, n))
+        for index, budget_share in enumerate(share.tolist()):
+            recombined = round(self.settings.recombined * budget_share) if len(self._elites[index].architectures) >= 2 else 0
+            sampled = self._seen.draw_unseen(budget_share - recombined, partial(self._sample, index))
+            children = self._seen.draw_unseen(budget_share - len(sampled), partial(self._recombine, index))
             flags = np.arange(len(sampled) + len(children)) < len(sampled)
             parts.append(_Proposals(np.concatenate([sampled, children]), np.full(len(flags), index), flags))
         self._asked = _Proposals(
@@ -173,13 +178,29 @@ class PolicySearch:
         """Keeps the best for every budget and takes one gradient step. Architectures that were not asked only join the elites."""
         batch = self.space.canonical(architectures)
         self._seen.add(batch)
-        overruns = [budget.overrun(metrics).sum(axis=1) for budget in self.budgets]
+        overruns = [budget.overrun(metrics, self.margin).sum(axis=1) for budget in self.budgets]
         for elites, overrun in zip(self._elites, overruns, strict=True):
             met = overrun == 0.0
             elites.merge(batch[met], metrics.accuracy.mean[met], self.settings.elites)
         if np.array_equal(batch, self._asked.architectures):
             rewards = np.stack(overruns)[self._asked.owner, np.arange(len(batch))]
             self._step(self._gradient(batch, metrics.accuracy.mean - rewards))
+
+    def settle(self) -> ConditionedPolicy:
+        """The policy once its most probable architecture for each limit is the best one found for it, where there is one.
+
+        Takes further imitation steps on those alone, no evaluations.
+        """
+        best = [elites.architectures[:1] for elites in self._elites]
+        for _ in range(MOST_SETTLING_STEPS):
+            gradient = np.zeros_like(self.policy.logits)
+            for index, wanted in enumerate(best):
+                if len(wanted) and not np.array_equal(self._greedy(index), wanted):
+                    gradient[index] = self._score(wanted, self._chances(index), np.ones(1))
+            if not gradient.any():
+                break
+            self.policy.logits = self.policy.logits + SETTLING_RATE * gradient
+        return self.policy
 
     def state(self) -> dict[str, Any]:
         """The random generator, the policy with its moments, the elites, and what was seen."""
@@ -205,13 +226,20 @@ class PolicySearch:
             for rows, values in state["elites"]
         ]
 
-    def _sample(self, index: int, count: int) -> Architectures:
-        return draw(probabilities(np.where(self.policy.possible, self.policy.logits[index], -np.inf)), count, self._rng)
+    def _chances(self, index: int) -> FloatArray:
+        return probabilities(np.where(self.policy.possible, self.policy.logits[index], -np.inf))
 
-    def _recombine(self, elites: _Elites, count: int) -> Architectures:
-        if len(elites.architectures) < 2:
+    def _greedy(self, index: int) -> Architectures:
+        return self.space.canonical(self._chances(index).argmax(axis=1)[None])
+
+    def _sample(self, index: int, count: int) -> Architectures:
+        return draw(self._chances(index), count, self._rng)
+
+    def _recombine(self, index: int, count: int) -> Architectures:
+        elites = self._elites[index].architectures
+        if len(elites) < 2:
             return self.space.sample(count, self._rng)
-        parents = elites.architectures[self._rng.integers(0, len(elites.architectures), size=(2, count))]
+        parents = elites[self._rng.integers(0, len(elites), size=(2, count))]
         children = np.where(self._rng.random(parents[0].shape) < 0.5, parents[0], parents[1])
         mutated = self._rng.random(children.shape) < self.settings.mutation
         return np.where(mutated, self.space.sample(count, self._rng), children)
@@ -220,7 +248,7 @@ class PolicySearch:
         """Of expected reward and of the elites' log-likelihood by the logits, shape (K, D, C)."""
         gradient = np.zeros_like(self.policy.logits)
         for index, elites in enumerate(self._elites):
-            chances = probabilities(np.where(self.policy.possible, self.policy.logits[index], -np.inf))
+            chances = self._chances(index)
             own = (self._asked.owner == index) & self._asked.sampled
             if own.sum() > 1:
                 advantage = (rewards[own] - rewards[own].mean()) / (rewards[own].std() + 1e-4)
@@ -263,4 +291,5 @@ def draw(chances: FloatArray, count: int, rng: np.random.Generator) -> Architect
     cumulated = np.cumsum(chances, axis=1)[:, :-1] if chances.shape[1] > 1 else np.ones((len(chances), 0))
     choices: Architectures = (points >= cumulated).sum(axis=2)
     last = (chances > 0).cumsum(axis=1).argmax(axis=1)
-    return np.minimum(choices, last)
+    possible: Architectures = np.minimum(choices, last)
+    return possible

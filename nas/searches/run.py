@@ -120,7 +120,7 @@ def run_search(search: Search, predictor: Predictor, budget: Budget, settings: R
         if settings.tensorboard is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            writer = SummaryWriter(str(settings.tensorboard))  # type: ignore[no-untyped-call]
+            writer = SummaryWriter(str(settings.tensorboard))
             stack.callback(writer.close)
         while counted.evaluations < settings.evaluations:
             batch = search.ask(min(settings.batch, settings.evaluations - counted.evaluations))

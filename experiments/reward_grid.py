@@ -1,0 +1,93 @@
+"""Study 1, Table 4: its PPO over the parameters of the reward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hilnas.experiments.catalogue import option
+from hilnas.experiments.ppo_grid import MEASURED_COLUMNS, findings, measured_cells
+from hilnas.experiments.report import Report, Table
+from hilnas.experiments.study1 import folder_of, open_study
+from hilnas.experiments.study1_ppo import Agent, Judged, curves_figure, train_agents
+from hilnas.nas.environment import Task
+from hilnas.nas.objective import StudyScore
+from hilnas.nas.searches.ppo import PpoTraining
+
+PUBLISHED = {
+    (3.0, 1.0, 4.0): (0.265, 0.0, 0.718, 0.725),
+    (3.0, 0.5, 6.0): (0.137, 0.0, 0.718, 0.725),
+    (5.0, 1.0, 4.0): (0.265, 0.0, 0.718, 0.725),
+    (5.0, 0.5, 4.0): (0.265, 0.0, 0.718, 0.725),
+    (3.0, 0.5, 4.0): (0.265, 0.0, 0.718, 0.725),
+    (5.0, 1.0, 6.0): (0.137, 0.0, 0.718, 0.725),
+    (5.0, 0.5, 6.0): (0.137, 0.0, 0.718, 0.725),
+    (3.0, 1.0, 6.0): (0.0, 1.0, 0.0, 0.0),
+}
+"""beta, gamma and alpha to mean total reward, violation rate, mean and maximum valid accuracy."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be varied."""
+
+    seeds: int = option(1, "Agents for each setting.")
+    steps: int = option(100_000, "Environment steps of training.")
+    predictors: str | None = option(None, "Folder with the study's four predictor files.")
+    tensorboard: str | None = option(None, "Folder for TensorBoard scalars.")
+    processes: int = option(0, "Processes; 0 is one a core.")
+    ray: str | None = option(None, 'Address of a Ray cluster, or "local" to start one here.')
+
+
+def run(options: Options) -> Report:
+    """Trains the grid.
+
+    Raises:
+        InputError: the predictors cannot be used.
+    """
+    folder = folder_of(options.predictors)
+    open_study(folder)
+    scores = [StudyScore(alpha, beta, gamma) for beta, gamma, alpha in product((3.0, 5.0), (0.5, 1.0), (4.0, 6.0))]
+    agents = [
+        Agent(
+            label=f"alpha {score.alpha:g}, beta {score.beta:g}, gamma {score.gamma:g}" + (f", seed {seed}" if options.seeds > 1 else ""),
+            task=Task(objective=score),
+            training=PpoTraining(steps=options.steps),
+            seed=seed,
+            predictors=folder,
+            tensorboard=Path(options.tensorboard) / f"a{score.alpha:g}_b{score.beta:g}_g{score.gamma:g}_seed{seed}"
+            if options.tensorboard
+            else None,
+        )
+        for score, seed in product(scores, range(options.seeds))
+    ]
+    judged = train_agents(agents, options.processes or None, options.ray)
+    rows = [_row(score, agent, one) for (score, _), agent, one in zip(product(scores, range(options.seeds)), agents, judged, strict=True)]
+    return Report(
+        title=f"Study 1, Table 4: PPO, {options.steps:,} steps, lr 3e-4, clip .2, ent .01 (accuracies are predicted)",
+        document={"rows": rows},
+        tables=(_table(rows),),
+        findings=findings(judged),
+        figures={"ppo_curves": curves_figure(agents, judged)},
+    )
+
+
+def _row(score: StudyScore, agent: Agent, one: Judged) -> dict[str, Any]:
+    names = ("published_reward", "published_violation_rate", "published_mean_accuracy", "published_max_accuracy")
+    published = PUBLISHED[score.beta, score.gamma, score.alpha]
+    return {
+        "beta": score.beta,
+        "gamma": score.gamma,
+        "alpha": score.alpha,
+        "seed": agent.seed,
+        **one.measures(),
+        "outcome": one.outcome(),
+        **dict(zip(names, published, strict=True)),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    lines = tuple((row["beta"], row["gamma"], row["alpha"], row["seed"], *measured_cells(row)) for row in rows)
+    return Table("table4", "Measured (published)", ("beta", "gamma", "alpha", "seed", *MEASURED_COLUMNS), lines)

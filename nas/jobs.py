@@ -1,0 +1,107 @@
+"""Independent jobs, such as searches with many seeds: in this process, in several, or on Ray. Same results everywhere."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, TypeVar
+
+from hilnas.errors import ConnectError, ToolMissingError
+from hilnas.progress import progress
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+RAY_TIMEOUT_S = 10
+
+
+def run_jobs(
+    function: Callable[[Job], Result], jobs: Sequence[Job], description: str, processes: int | None = None, ray: str | None = None
+) -> list[Result]:
+    """`function` of every job, in the jobs' order. It must be a module's function and depend on its job alone.
+
+    Runs on the Ray cluster at address `ray` ("local" starts one here), else in `processes` processes (by default one a core).
+
+    Raises:
+        ConnectError: no Ray answers at the address.
+        ToolMissingError: Ray is not installed.
+    """
+    if ray is not None:
+        return _on_ray(function, jobs, description, ray)
+    workers = min(processes or os.cpu_count() or 1, len(jobs))
+    with progress(description, len(jobs)) as advance:
+        results = []
+        if workers <= 1:
+            for job in jobs:
+                results.append(function(job))
+                advance(1)
+            return results
+        # Spawned, not forked: a forked copy of a process that has used torch may hang.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_thread) as pool:
+            try:
+                for result in pool.map(function, jobs):
+                    results.append(result)
+                    advance(1)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return results
+
+
+def use_one_thread() -> None:
+    """Keeps torch to one thread in this process: small batches gain nothing from more, and results do not depend on the machine."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _on_ray(function: Callable[[Job], Result], jobs: Sequence[Job], description: str, address: str) -> list[Result]:
+    try:
+        import ray
+    except ImportError as error:
+        raise ToolMissingError("Ray is not installed", "pip install 'hilnas[distributed]'") from error
+    _connect(ray, address)
+
+    def work(job: Job) -> Result:
+        use_one_thread()
+        return function(job)
+
+    try:
+        remote = ray.remote(work)
+        pending = [remote.remote(job) for job in jobs]
+        with progress(description, len(jobs)) as advance:
+            results: list[Any] = []
+            for reference in pending:
+                results.append(ray.get(reference))
+                advance(1)
+        return results
+    finally:
+        ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    """Starts Ray here, or joins the cluster at `address` within ten seconds."""
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        ray.init(address="local", include_dashboard=False, **quiet)
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not _answers(host, port):
+        raise ConnectError(f"no Ray answers at {address}", "Start one with `ray start --head`, check the address, or use --ray local.")
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConnectError(f"what answers at {address} is no Ray: {error}", "Check the address, or use --ray local.") from error
+
+
+def _answers(host: str, port: str) -> bool:
+    import socket
+
+    try:
+        with socket.create_connection((host, int(port)), timeout=RAY_TIMEOUT_S):
+            return True
+    except (OSError, ValueError, OverflowError):
+        return False
