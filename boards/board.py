@@ -22,8 +22,8 @@ class BusTiming(_Declaration):
     """How long a cache line takes from a memory behind the bus.
 
     The first 8 bytes come `core_cycles` of the core plus `bus_cycles` and `wait_states` of the bus (at `bus_hz`) after the miss;
-    the memory reads `width_bytes` at a time, each time with its wait states. `sequential_saving` is what the line behind the
-    last one comes earlier, in bus cycles. What `fitted` names has no source but the bounds of what is physical.
+    the memory reads `width_bytes` at a time, each time with its wait states. `sequential_saving` is what a line comes
+    earlier behind one of the last few that were read, in bus cycles. What `fitted` names has no source but the bounds of what is physical.
     """
 
     bus_hz: int = Field(gt=0)

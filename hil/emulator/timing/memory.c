@@ -103,6 +103,18 @@ static uint64_t beat_comes(const struct memory_system *system, const struct line
     return fill->first + (uint64_t)beat * (uint64_t)fill->beat;
 }
 
+/* Whether the line goes on with one of the streams; from now on the next one would. */
+static bool goes_on(struct memory *memory, uint32_t line) {
+    for (unsigned n = 0; n < STREAMS; n++)
+        if (memory->streams[n] == line) {
+            memory->streams[n] = line + 1;
+            return true;
+        }
+    memory->streams[memory->next_stream] = line + 1;
+    memory->next_stream = (memory->next_stream + 1) % STREAMS;
+    return false;
+}
+
 /* Starts a line fill as soon as a buffer is free, for which the core waits when it `blocks`. */
 static struct line_in_flight *start_fill(struct memory_system *system, struct clock *clock, int index, uint32_t address,
                                          bool blocks) {
@@ -117,8 +129,7 @@ static struct line_in_flight *start_fill(struct memory_system *system, struct cl
     start = start > fill->done ? start : fill->done;
     start = start > memory->free ? start : memory->free;
     uint32_t line = address >> system->data.line_shift, beats = (uint32_t)system->parameters->cache_line_bytes / 8;
-    int32_t latency = line == memory->last_line + 1 ? memory->sequential_fill : memory->fill;
-    memory->last_line = line;
+    int32_t latency = goes_on(memory, line) ? memory->sequential_fill : memory->fill;
     fill->line = line;
     fill->first = start + (uint64_t)latency;
     fill->done = fill->first + (uint64_t)((int32_t)(beats - 1) * memory->beat);

@@ -7,18 +7,20 @@
 #include "parameters.h"
 #include "schedule.h"
 
+enum { STREAMS = 4 }; /* sequences of lines that are told apart, as an inner loop reads them in turn */
+
 enum memory_path { PATH_TIGHTLY_COUPLED, PATH_BUS };
 
 struct memory {
     uint32_t base, size;
-    uint8_t path;            /* enum memory_path */
-    int32_t fill;            /* core cycles from a miss to the word that missed */
-    int32_t sequential_fill; /* the same for the line behind the one filled last */
-    int32_t beat;            /* core cycles between two words of 8 bytes of a line */
-    int32_t occupancy;       /* core cycles for which a line keeps the memory busy */
-    uint64_t free;           /* cycle from which it takes the next request */
-    uint32_t last_line;      /* of the last fill of data */
-    uint8_t *code_lines;     /* one bit a 32 bytes of code that was decoded here; NULL: none */
+    uint8_t path;                           /* enum memory_path */
+    int32_t fill;                           /* core cycles from a miss to the word that missed */
+    int32_t sequential_fill;                /* the same for the line behind one of the last few that were filled */
+    int32_t beat;                           /* core cycles between two words of 8 bytes of a line */
+    int32_t occupancy;                      /* core cycles for which a line keeps the memory busy */
+    uint64_t free;                          /* cycle from which it takes the next request */
+    uint32_t streams[STREAMS], next_stream; /* lines that would go on with what was filled last */
+    uint8_t *code_lines;                    /* one bit a 32 bytes of code that was decoded here; NULL: none */
 };
 
 /* Time: cycles of the static schedules, plus the stalls that were added to them. */

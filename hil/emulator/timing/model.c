@@ -91,7 +91,6 @@ int model_add_memory(struct model *model, const struct model_memory *memory) {
         .sequential_fill = memory->sequential_fill,
         .beat = memory->beat,
         .occupancy = memory->occupancy,
-        .last_line = UINT32_MAX - 1,
     };
     return 0;
 }
