@@ -106,7 +106,11 @@ def _result(machine: Machine, model: TimingModel | None, options: RunOptions, st
         cycles_source=CYCLES_FROM_INSTRUCTIONS if model is None else CYCLES_MODELLED,
         intervals=tuple(Interval(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(entries)),
         profile=function_profile(model, machine.elf) if model is not None and options.profile else None,
-        warnings=(*_peripheral_warnings(machine), *(_timing_warnings(model, machine.elf) if model is not None else ())),
+        warnings=(
+            *_mark_warnings(options, len(entries)),
+            *_peripheral_warnings(machine),
+            *(_timing_warnings(model, machine.elf) if model is not None else ()),
+        ),
     )
 
 
@@ -168,6 +172,11 @@ def _run(machine: Machine, options: RunOptions, console: Callable[[bytes], None]
                     f"{machine.elf.path} did not end within {options.timeout_s:g} s; it was in {place} at {stop.pc:#010x}",
                     "Give it a semihosting exit, name the function to stop at (--stop), or more time (--timeout).",
                 )
+
+
+def _mark_warnings(options: RunOptions, calls: int) -> Iterator[str]:
+    if options.mark is not None and calls < 2:
+        yield f"{options.mark} was called {('never', 'once')[calls]}: there is no interval; was it inlined?"
 
 
 def _peripheral_warnings(machine: Machine) -> Iterator[str]:

@@ -58,6 +58,11 @@ def test_breakpoint_and_symbol_end_the_run(compiled, board: Board) -> None:  # t
     assert run(elf, board, RunOptions(stop="there"))[0].ended == "symbol"
 
 
+def test_mark_that_is_not_called_twice_is_a_warning(convolution: Path, board: Board) -> None:
+    (warning,) = run(convolution, board, RunOptions(mark="reset"))[0].warnings
+    assert "reset was called once" in warning
+
+
 def test_endless_loop_is_a_time_out_that_says_where(compiled, board: Board) -> None:  # type: ignore[no-untyped-def]
     elf = compiled('__attribute__((noinline)) void spin(void) { for (;;) __asm volatile(""); } void reset(void) { spin(); }')
     with pytest.raises(TargetTimeoutError, match="spin"):
