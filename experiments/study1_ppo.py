@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hilnas.experiments.figures import figure_of_panels
+from hilnas.experiments.figures import Line, figure_of_panels
 from hilnas.experiments.study1 import LIMITS, mean, open_study
 from hilnas.nas.environment import Task
 from hilnas.nas.jobs import run_jobs
@@ -71,10 +71,8 @@ def train_agent(agent: Agent) -> Judged:
 
 def curves_figure(agents: list[Agent], judged: list[Judged]) -> bytes:
     """Entropy, policy gradient loss, clip fraction and reward over the training steps."""
-    panels = {
-        name.replace("_", " "): {
-            agent.label: tuple(zip(*one.curves[name], strict=True)) for agent, one in zip(agents, judged, strict=True) if one.curves[name]
-        }
-        for name in CURVES
-    }
+    panels: dict[str, dict[str, Line]] = {}
+    for name in CURVES:
+        points = {agent.label: one.curves[name] for agent, one in zip(agents, judged, strict=True)}
+        panels[name.replace("_", " ")] = {label: ([x for x, _ in curve], [y for _, y in curve]) for label, curve in points.items()}
     return figure_of_panels(panels, "steps")

@@ -62,8 +62,23 @@ class MlpPredictor:
         self.training = training or Training()
         self._features: Features = np.zeros((0, len(space.feature_names)), dtype=np.float32)
         self._values: FloatArray = np.zeros(0)
-        self._offset, self._scale, self._std = 0.0, 1.0, 0.0
+        self.offset, self.scale, self.std = 0.0, 1.0, 0.0
         self._model: Mlp | None = None
+
+    @classmethod
+    def from_model(cls, space: SearchSpace, model: Mlp, offset: float, scale: float, std: float) -> MlpPredictor:
+        """A predictor from what an earlier one learned."""
+        predictor = cls(space, seed=0)
+        predictor.offset, predictor.scale, predictor.std, predictor._model = offset, scale, std, model
+        return predictor
+
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """The parameters of the trained network by name.
+
+        Raises:
+            InputError: nothing was learned yet.
+        """
+        return self._trained().state_dict()
 
     def update(self, architectures: Architectures, measured: Estimate) -> None:
         """Trains anew on these measurements and those of earlier calls.
@@ -75,9 +90,9 @@ class MlpPredictor:
         self._values = np.concatenate([self._values, measured.mean])
         if len(self._values) < 10:
             raise InputError(f"an MLP predictor needs 10 measurements, it has {len(self._values)}", "Measure more networks first.")
-        self._offset, self._scale = float(self._values.mean()), float(self._values.std()) or 1.0
-        self._model, error = train(self._features, (self._values - self._offset) / self._scale, self.training, self.seed)
-        self._std = error * self._scale
+        self.offset, self.scale = float(self._values.mean()), float(self._values.std()) or 1.0
+        self._model, error = train(self._features, (self._values - self.offset) / self.scale, self.training, self.seed)
+        self.std = error * self.scale
 
     def predict(self, architectures: Architectures) -> Estimate:
         """Mean and standard deviation, shape (N,).
@@ -85,10 +100,13 @@ class MlpPredictor:
         Raises:
             InputError: nothing was learned yet.
         """
+        mean = self.offset + self.scale * evaluate(self._trained(), self.space.encode(architectures))
+        return Estimate(mean, np.full(len(mean), self.std))
+
+    def _trained(self) -> Mlp:
         if self._model is None:
             raise InputError("the MLP predictor was not trained", "Give it measurements first.")
-        mean = self._offset + self._scale * evaluate(self._model, self.space.encode(architectures))
-        return Estimate(mean, np.full(len(mean), self._std))
+        return self._model
 
 
 def evaluate(model: Mlp, features: Features) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 from stable_baselines3.common.callbacks import BaseCallback
 
 from hilnas.nas.environment import Task

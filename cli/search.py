@@ -1,0 +1,65 @@
+"""`hilnas search`: searches with predictors under a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hilnas.cli.output import json_option, print_json, print_table
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--search", "name", default="ga", show_default=True, help="ga, rl, random, nsga2, regularised-evolution, controller, ppo or study-ga."
+)
+@click.option("--budget", "limits", default="", help="Limits: latency=0.9,flash=1.4MB,sram=880kB; units s, ms, us, B, kB, MB, KiB, MiB.")
+@click.option("--predictors", type=_FOLDER, help="Folder with predictors; by default study 1's in the data folder.")
+@click.option("--evaluations", type=click.IntRange(min=1), default=15_500, show_default=True, help="Architectures to predict at most.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first search.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Searches with rising seeds; the best one is shown."
+)
+@click.option("--margin", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Standard deviations by which to keep limits.")
+@click.option("--early-stop", is_flag=True, help="Stop when the hypervolume of the front stops growing.")
+@click.option("--warm-start", type=_FILE, help=".npz of nets with metrics that the search learns first.")
+@click.option("--checkpoint", type=_FILE, help="File to save to, and to go on from if it exists.")
+@click.option("--tensorboard", type=_FOLDER, help="Folder for TensorBoard scalars.")
+@click.option("--ray", help='Runs many seeds on the Ray cluster at this address; "local" starts one.')
+@json_option
+def command(
+    name: str,
+    limits: str,
+    predictors: Path | None,
+    evaluations: int,
+    seed: int,
+    seeds: int,
+    margin: float,
+    early_stop: bool,
+    warm_start: Path | None,
+    checkpoint: Path | None,
+    tensorboard: Path | None,
+    ray: str | None,
+    as_json: bool,
+) -> None:
+    """Searches with predictors under a budget and shows the best network found. Its metrics are predicted, not measured.
+
+    Example: hilnas search --budget latency=0.9,flash=1.4MB,sram=880kB --search rl
+    """
+    from hilnas.nas.limits import parse_budget
+    from hilnas.nas.searches.job import SearchJob, document, run_searches
+    from hilnas.nas.searches.run import RunSettings
+
+    settings = RunSettings(evaluations=evaluations, margin=margin, early_stop=early_stop, tensorboard=tensorboard, checkpoint=checkpoint)
+    job = SearchJob(name, parse_budget(limits), seed, settings, predictors, warm_start)
+    results = run_searches(job, seeds, ray)
+    found = document(job, results)
+    if as_json:
+        print_json(found)
+        return
+    print_table(f"{name}: best of {seeds}", ("metric", "predicted", "deviation", "limit"), found["table"])
+    for decision, choice in found["choices"].items():
+        click.echo(f"{decision} = {choice}")

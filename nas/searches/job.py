@@ -1,0 +1,106 @@
+"""A search as a job: named search, predictors of a folder, budget and seed; many seeds at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hilnas.errors import InputError
+from hilnas.nas.jobs import run_jobs
+from hilnas.nas.metrics import Budget
+from hilnas.nas.predictors.files import load_nets, open_predictor
+from hilnas.nas.search import Predictor
+from hilnas.nas.searches.catalogue import SEARCHES, create_search
+from hilnas.nas.searches.run import RunSettings, SearchResult, run_search
+from hilnas.nas.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """Everything that decides what a search comes to."""
+
+    search: str
+    budget: Budget
+    seed: int
+    settings: RunSettings
+    predictors: Path | None = None
+    warm_start: Path | None = None
+
+    def open_predictor(self) -> tuple[Predictor, SearchSpace]:
+        """The predictors, of the named folder, else study 1's of the data folder; with their space.
+
+        Raises:
+            InputError: no folder, or it holds no predictors.
+        """
+        if self.predictors is not None:
+            return open_predictor(self.predictors)
+        if "HILNAS_DATA" not in os.environ:
+            raise InputError("no predictors are named", "Give --predictors FOLDER, or set HILNAS_DATA to the data folder.")
+        return open_predictor(Path(os.environ["HILNAS_DATA"]) / "seed")
+
+
+def run_searches(job: SearchJob, seeds: int = 1, ray: str | None = None) -> list[SearchResult]:
+    """Runs the job with `seeds` rising seeds, in processes or on Ray.
+
+    Raises:
+        BudgetError: no search found an architecture that meets the budget.
+        InputError: something named cannot be used.
+        ConnectError: no Ray answers.
+    """
+    if job.search not in SEARCHES:
+        raise InputError(f"there is no search {job.search!r}", f"There are: {', '.join(SEARCHES)}.")
+    if seeds > 1 and job.settings.checkpoint is not None:
+        raise InputError("a checkpoint belongs to one search", "Leave out --checkpoint or --seeds.")
+    jobs = [replace(job, seed=job.seed + index, settings=_with_folder(job.settings, job.seed + index, seeds)) for index in range(seeds)]
+    results = [run_job(jobs[0])] if seeds == 1 and ray is None else run_jobs(run_job, jobs, "searches", ray=ray)
+    best(results).require_feasible(job.budget)
+    return results
+
+
+def run_job(job: SearchJob) -> SearchResult:
+    """Runs one search from its description alone."""
+    predictor, space = job.open_predictor()
+    if job.search == "ppo":
+        from hilnas.nas.searches.ppo_search import search_with_ppo
+
+        for given, option in ((job.warm_start, "--warm-start"), (job.settings.checkpoint, "--checkpoint")):
+            if given is not None:
+                raise InputError(f"ppo has no {option}", "Leave it out, or use another search.")
+        return search_with_ppo(space, predictor, job.budget, job.settings, job.seed)
+    search = create_search(job.search, space, job.budget, job.seed, job.settings.margin)
+    if job.warm_start is not None:
+        search.tell(*load_nets(job.warm_start, space))
+    return run_search(search, predictor, job.budget, job.settings)
+
+
+def best(results: list[SearchResult]) -> SearchResult:
+    """The most accurate result that meets the budget; without one, any."""
+    return max(results, key=lambda result: (result.meets_budget, float(result.metrics.accuracy.mean[0])))
+
+
+def document(job: SearchJob, results: list[SearchResult]) -> dict[str, Any]:
+    """What the searches found, for `--json` and for people."""
+    chosen, limits = best(results), job.budget.limits()
+    _, space = job.open_predictor()
+    choices = zip(space.decisions, chosen.architecture.tolist(), strict=True)
+    return {
+        "search": job.search,
+        "budget": limits,
+        "seed": job.seed,
+        "predicted": {name: float(one.mean[0]) for name, one in chosen.metrics},
+        "standard_deviation": {name: float(one.std[0]) for name, one in chosen.metrics},
+        "evaluations": sum(result.evaluations for result in results),
+        "architecture": chosen.architecture.tolist(),
+        "choices": {decision.name: decision.choices[index] for decision, index in choices},
+        "accuracies": [float(result.metrics.accuracy.mean[0]) if result.meets_budget else None for result in results],
+        "table": [(name, f"{float(one.mean[0]):.6g}", f"{float(one.std[0]):.3g}", limits.get(name)) for name, one in chosen.metrics],
+    }
+
+
+def _with_folder(settings: RunSettings, seed: int, seeds: int) -> RunSettings:
+    """A folder of its own for the scalars of each of several searches."""
+    if settings.tensorboard is None or seeds == 1:
+        return settings
+    return replace(settings, tensorboard=settings.tensorboard / f"seed{seed}")
