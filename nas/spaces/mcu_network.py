@@ -64,13 +64,15 @@ def read_architecture(space: McuSpace, name_or_path: str) -> NDArray[np.int64]:
     """
     if name_or_path in _NAMED:
         return _NAMED[name_or_path](space)
-    hint = f"Give {', '.join(_NAMED)}, or a JSON file with a list of {len(space.decisions)} choice indices."
+    hint = f"Give {', '.join(_NAMED)}, or a .json file with a list of {len(space.decisions)} choice indices."
+    if not name_or_path.endswith(".json"):
+        raise InputError(f"unknown architecture {name_or_path!r}", hint)
     try:
         content = json.loads(read_input(Path(name_or_path)))
     except ValueError as error:
         raise InputError(f"{name_or_path} is not JSON: {error}", hint) from error
     indices = content.get("architecture") if isinstance(content, dict) else content
-    if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+    if not isinstance(indices, list) or not all(type(index) is int and abs(index) < 2**31 for index in indices):
         raise InputError(f"{name_or_path} holds no list of choice indices", hint)
     row: NDArray[np.int64] = space.validate(np.array([indices], dtype=np.int64))[0]
     return row

@@ -83,7 +83,7 @@ def test_architectures_are_read_by_name_and_from_files(tmp_path):
         assert np.array_equal(read_architecture(SPACE, str(file)), row)
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2", "[1, 2]", "{}", '["a"]', "[99" + ", 0" * 43 + "]", "[[1]]", "3"])
+@pytest.mark.parametrize("content", ["", "[1, 2", "[1, 2]", "{}", '["a"]', "[99" + ", 0" * 43 + "]", "[[1]]", "3", "[" + "9" * 44 + "]"])
 def test_what_is_no_architecture_is_refused(tmp_path, content):
     file = tmp_path / "architecture.json"
     file.write_text(content)
