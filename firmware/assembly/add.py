@@ -36,8 +36,9 @@ def fit_plane(outputs: NDArray[np.int64], first_ratio: float, second_ratio: floa
     The ratios are the operands' scales divided by the output's. Deterministic.
     """
     values = np.arange(-128, 128, dtype=np.int64)
-    # A pair whose output is saturated only bounds the plane from one side.
-    above, below = outputs > -128, outputs < 127
+    # A pair whose output is saturated bounds the plane from one side only, and where outputs rise with both operands, it is bounded from
+    # below by the first pairs with an output and from above by the last ones.
+    above, below = (outputs > -128) & _first_ones(outputs), (outputs < 127) & _first_ones(-outputs[::-1, ::-1])[::-1, ::-1]
     first, second = np.broadcast_to(values[:, None], (256, 256)), np.broadcast_to(values, (256, 256))
     floors = ((outputs << SHIFT)[above], first[above], second[above])
     ceilings = (((outputs + 1) << SHIFT)[below], first[below], second[below])
@@ -57,8 +58,17 @@ def fit_plane(outputs: NDArray[np.int64], first_ratio: float, second_ratio: floa
     if best <= 0:
         return None
     c = constants(a, b)[0]
-    fits = 128 * (abs(a) + abs(b)) + abs(c) < 2**31
-    return Plane(a, b, c) if fits else None
+    sums = a * first + b * second + c
+    exact = bool((np.clip(sums >> SHIFT, -128, 127) == outputs).all())
+    return Plane(a, b, c) if exact and int(np.abs(sums).max()) < 2**31 else None
+
+
+def _first_ones(outputs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where an output is larger than its neighbours before it."""
+    rises = np.ones(outputs.shape, bool)
+    rises[1:] &= outputs[1:] > outputs[:-1]
+    rises[:, 1:] &= outputs[:, 1:] > outputs[:, :-1]
+    return rises
 
 
 def _maximise(concave: Callable[[int], int], middle: int) -> tuple[int, int]:
