@@ -34,7 +34,7 @@ def show_measurement(measurement: Measurement, per_layer: bool, as_json: bool) -
 def _rows(measurement: Measurement) -> list[tuple[str, object]]:
     latency = None if measurement.latency_s is None else f"{measurement.latency_s * 1e3:.3f} ms at {measurement.clock_hz / 1e6:g} MHz"
     cycles = None if measurement.cycles is None else f"{measurement.cycles:,} ({measurement.cycles_source})"
-    rows = [
+    rows: list[tuple[str, object]] = [
         ("bit-exact", {True: "yes", False: "no", None: None}[measurement.bit_exact]),
         ("latency", latency),
         ("cycles", cycles),

@@ -142,7 +142,7 @@ class ChildTrainer:
             order = torch.from_numpy(rng.permutation(len(images))).to(self.device)
             for batch in order[: steps * recipe.batch_size].chunk(steps):
                 optimizer.zero_grad()
-                functional.cross_entropy(child(images[batch]), classes[batch]).backward()  # type: ignore[no-untyped-call]
+                functional.cross_entropy(child(images[batch]), classes[batch]).backward()
                 optimizer.step()
                 schedule.step()
             accuracies.append(self.accuracy(child, self.data.validation))

@@ -95,7 +95,7 @@ class Replica:
         load_parameters(self._policy, parameters)
         self._policy.zero_grad()
         live = self._space.live(architectures)
-        reinforce_loss(self._policy, architectures[None], live[None], advantage[None], self._settings.entropy).backward()  # type: ignore[no-untyped-call]
+        reinforce_loss(self._policy, architectures[None], live[None], advantage[None], self._settings.entropy).backward()
         parts = [parameter.grad if parameter.grad is not None else torch.zeros_like(parameter) for parameter in self._policy.parameters()]
         array: Vector = torch.cat([part.flatten() for part in parts]).numpy()
         return array

@@ -200,7 +200,7 @@ class CellTrainer:
             if not torch.isfinite(loss):
                 return False
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip)
             optimizer.step()
         return True

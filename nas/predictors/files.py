@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,8 @@ def save_nets(path: Path, architectures: Architectures, metrics: Metrics) -> Non
         StoreError: the disk refused.
     """
     content = io.BytesIO()
-    np.savez_compressed(content, architectures=architectures, **{name: estimate.mean for name, estimate in metrics})
+    columns: dict[str, Any] = {"architectures": architectures} | {name: estimate.mean for name, estimate in metrics}
+    np.savez_compressed(content, **columns)
     write_atomically(path, content.getvalue())
 
 

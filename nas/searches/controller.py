@@ -121,7 +121,7 @@ class Controller:
         live = self.space.live(architectures.reshape(-1, architectures.shape[-1])).reshape(architectures.shape)
         self._adam.zero_grad()
         loss = reinforce_loss(self.policy, architectures, live, rewards - baseline[:, None], self.settings.entropy)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._adam.step()
         self._baseline = decay * baseline + (1.0 - decay) * mean
 

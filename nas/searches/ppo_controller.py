@@ -58,5 +58,5 @@ class PpoController(Controller):
             clipped = ratio.clamp(1.0 - self.ppo.clip, 1.0 + self.ppo.clip)
             gain = torch.minimum(ratio * advantage, clipped * advantage) + self.ppo.entropy * (entropies * mask).sum(-1)
             self._adam.zero_grad()
-            (-gain.mean(-1).sum()).backward()  # type: ignore[no-untyped-call]
+            (-gain.mean(-1).sum()).backward()
             self._adam.step()
