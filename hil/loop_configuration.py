@@ -24,7 +24,7 @@ class LoopConfiguration:
     limits: Budget = field(default_factory=Budget)
     epochs: int = 12
     trained_accuracies: int = 80
-    first_nets: int = 4
+    first_nets: int = 5
     held_out: int = 16
     proposals: int = 4
     explored: int = 12

@@ -14,6 +14,7 @@ from hilnas.nas.search import Predictor
 from hilnas.nas.searches.ga import GeneticSearch
 from hilnas.nas.searches.memory import Seen
 from hilnas.nas.space import Architectures, SearchSpace
+from hilnas.progress import progress
 
 MARGIN = 1.645
 """Standard deviations by which the search keeps below a limit: 95 % of a normal distribution are within."""
@@ -30,7 +31,7 @@ def propose(
     most accurate of the rest.
 
     Raises:
-        BudgetError: the search found no net that meets the budget.
+        BudgetError: the search found no net that meets the budget, or only known ones.
     """
     nets, metrics = _search(space, predictor, budget, evaluations, seed)
     met = budget.is_met(metrics)
@@ -44,6 +45,8 @@ def propose(
     for allowed in (new & safe, new & met):
         if allowed.sum() >= count:
             break
+    if not allowed.any():
+        raise BudgetError(f"all {met.sum()} nets that were found to meet the budget are measured already", "Loosen the budget.")
     chosen = np.flatnonzero(allowed)[_ranking(metrics[allowed])[:count]]
     return nets[chosen], metrics[chosen]
 
@@ -52,14 +55,16 @@ def _search(space: SearchSpace, predictor: Predictor, budget: Budget, evaluation
     search = GeneticSearch(space, budget, seed, population=_GENERATION)
     batches: list[Architectures] = []
     answers: list[Metrics] = []
-    while sum(map(len, batches)) < evaluations:
-        batch = search.ask(min(_GENERATION, evaluations - sum(map(len, batches))))
-        if not len(batch):
-            break
-        metrics = predictor.predict(batch)
-        search.tell(batch, _cautious(metrics))
-        batches.append(batch)
-        answers.append(metrics)
+    with progress("searching", evaluations) as advance:
+        while (left := evaluations - sum(map(len, batches))) > 0:
+            batch = search.ask(min(_GENERATION, left))
+            if not len(batch):
+                break
+            metrics = predictor.predict(batch)
+            search.tell(batch, _cautious(metrics))
+            batches.append(batch)
+            answers.append(metrics)
+            advance(len(batch))
     return np.concatenate(batches), _concatenated(answers)
 
 
