@@ -123,7 +123,7 @@ class Depthwise:
         return tuple(found)
 
     @property
-    def finishes(self) -> tuple[Finish, ...]:
+    def finishes(self) -> tuple[Finish | ExactFinish, ...]:
         """The routines that end its segments."""
         exact = (ExactFinish(outputs) for outputs in dict.fromkeys(finish.outputs for finish in self._sites))
         return (*dict.fromkeys(self._sites), *exact)

@@ -129,7 +129,7 @@ def _packed_suits(graph: Graph, operator: Operator) -> bool:
     if height == width == 1:
         if padding.top or padding.bottom or padding.left or padding.right:
             return False
-    elif channels > MOST_CHANNELS or _packed(graph, operator).four.pitch > LARGEST_PITCH:
+    elif channels > MOST_CHANNELS or (_packed(graph, operator).four.pitch or 0) > LARGEST_PITCH:
         return False
     if not _known(graph, operator):
         return True
