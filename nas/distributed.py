@@ -165,11 +165,12 @@ class DistributedSearch:
         self._trainers = [workers.start(create_trainer) for _ in range(scale.replicas * scale.children)]
         self._baseline = float("nan")
         self._calls: dict[Future, _Call] = {}
+        self._unproposed = 0
 
     @property
-    def trainers(self) -> list[Worker]:
-        """The handles of the child workers."""
-        return list(self._trainers)
+    def parameters(self) -> Vector:
+        """The policy's parameters now, all shards together."""
+        return np.concatenate(self._values)
 
     def run(self, total: int, done: Callable[[Child], None]) -> None:
         """Trains `total` children and gives each to `done` as it completes.
@@ -177,7 +178,7 @@ class DistributedSearch:
         Raises:
             InputError: what a child's training raised; more workers died than a healthy machine loses.
         """
-        self._proposed, self._total = 0, total
+        self._unproposed = total
         for turn in self._turns:
             self._propose(turn)
         while self._calls:
@@ -192,12 +193,12 @@ class DistributedSearch:
 
     def _propose(self, turn: _Turn) -> None:
         """Asks a replica for its next batch, unless all children are spoken for."""
-        count = min(self._scale.children, self._total - self._proposed)
+        count = min(self._scale.children, self._unproposed)
         if count == 0:
             return
-        self._proposed += count
+        self._unproposed -= count
         turn.update += 1
-        turn.parameters = np.concatenate(self._values)
+        turn.parameters = self.parameters
         turn.rewards = {}
         self._send(_Call("proposal", turn, count, turn.worker))
 

@@ -63,7 +63,7 @@ def _on_ray(function: Callable[[Job], Result], jobs: Sequence[Job], description:
         import ray
     except ImportError as error:
         raise ToolMissingError("Ray is not installed", "pip install 'hilnas[distributed]'") from error
-    _connect(ray, address)
+    connect(ray, address)
 
     def work(job: Job) -> Result:
         use_one_thread()
@@ -82,7 +82,7 @@ def _on_ray(function: Callable[[Job], Result], jobs: Sequence[Job], description:
         ray.shutdown()
 
 
-def _connect(ray: Any, address: str) -> None:
+def connect(ray: Any, address: str) -> None:
     """Starts Ray here, or joins the cluster at `address` within ten seconds."""
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from hilnas.errors import HilnasError, InputError
+from hilnas.errors import HilnasError, ToolMissingError
+from hilnas.nas.jobs import connect, use_one_thread
 
 Future = Any
 """What will be an answer: opaque, hashable."""
@@ -74,23 +75,15 @@ class RayWorkers:
         """Connects to Ray at `address`, or starts one on this machine for "local".
 
         Raises:
-            InputError: Ray is not installed, or does not answer at the address.
+            ToolMissingError: Ray is not installed.
+            ConnectError: no Ray answers at the address.
         """
         try:
             import ray
         except ImportError as error:
-            raise InputError("Ray is not installed", "Install it with: pip install hilnas[distributed]") from error
+            raise ToolMissingError("Ray is not installed", "pip install 'hilnas[distributed]'") from error
         self._ray = ray
-        if not ray.is_initialized():
-            try:
-                ray.init(
-                    address=None if address == "local" else address,
-                    include_dashboard=False if address == "local" else None,
-                    log_to_driver=False,
-                    configure_logging=False,
-                )
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                raise InputError(f"no Ray answers at {address}: {error}", 'Give the address of a running Ray, or "local".') from error
+        connect(ray, address)
 
     def start(self, create: Callable[[], Any]) -> Worker:
         """An actor on a core of its own is not demanded: on a small machine actors share cores."""
@@ -123,9 +116,7 @@ class _Actor:
     """Holds a worker's object in the actor's process."""
 
     def __init__(self, create: Callable[[], Any]) -> None:
-        import torch
-
-        torch.set_num_threads(1)  # as many workers as cores: more threads would only wait for each other
+        use_one_thread()
         self._object = create()
 
     def call(self, method: str, *arguments: Any) -> Any:
