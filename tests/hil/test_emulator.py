@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import Any
 
 import numpy as np
@@ -150,3 +152,12 @@ def test_a_truncated_elf_is_refused(tiny: Any, tmp_path: Any) -> None:
     path.write_bytes(content[: len(content) // 3])
     with pytest.raises(InputError, match=r"cut\.elf is not an Arm ELF"):
         read_elf(path)
+
+
+def test_ctrl_c_ends_a_long_run(tiny: Any) -> None:
+    """The signal arrives while native code runs; the machine is looked at between slices."""
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, "for (;;) { }", target=EmulatorTarget(slice_instructions=1_000_000, limit_s=60.0))
+    timer.join()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hilnas.boards.board import load_board
 from hilnas.errors import InputError, ProtocolError, TargetError, TargetTimeoutError
-from hilnas.firmware.protocol import encode
+from hilnas.firmware.protocol import decode, encode
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.session import Patience, Session
@@ -155,6 +155,35 @@ def test_any_lost_command_is_sent_again(tiny: Any, kind: bytes) -> None:
         session.connect()
         np.testing.assert_array_equal(session.infer(tiny.inputs[0], take_exits=False).outputs[0], tiny.expected(tiny.inputs[0]))
         assert drop.dropped
+
+
+class ForgeOnce:
+    """Gives the first data line other bytes and a CRC that fits them: the one in a few billion that noise would make."""
+
+    def __init__(self) -> None:
+        self.forged = False
+
+    def __call__(self, data: bytes) -> bytes:
+        lines = []
+        for line in data.splitlines(keepends=True):
+            parsed = decode(line.rstrip())
+            if parsed is not None and parsed.kind == "data" and not self.forged:
+                self.forged = True
+                content = bytes(byte ^ 1 for byte in parsed.data("data"))
+                line = encode("data", seq=parsed.number("seq"), index=0, offset=parsed.number("offset"), data=content)
+            lines.append(line)
+        return b"".join(lines)
+
+
+def test_outputs_are_checked_as_a_whole(tiny: Any) -> None:
+    image = tiny.build(BOARD)
+    forge = ForgeOnce()
+    with machine_of(image) as machine:
+        session = open_session(machine, image, to_host=forge)
+        session.connect()
+        np.testing.assert_array_equal(session.infer(tiny.inputs[0], take_exits=False).outputs[0], tiny.expected(tiny.inputs[0]))
+        assert forge.forged
+        assert session.attempts == ["output: arrived damaged, asked again"]
 
 
 def test_stale_firmware_is_named(tiny: Any) -> None:
