@@ -40,7 +40,7 @@ static void start_protection(void) {
     barrier();
 }
 
-static void start_caches(void) {
+void core_start_caches(void) {
     barrier();
     ICIALLU = 0;
     barrier();
@@ -65,7 +65,6 @@ void core_start(void) {
     SHCSR |= 7u << 16; /* MemManage, BusFault and UsageFault under their own names */
     CCR |= 1u << 4;    /* a division by zero is a fault */
     start_protection();
-    start_caches();
     DEMCR |= 1u << 24;
     DWT_LAR = 0xC5ACCE55u;
     DWT_CYCCNT = 0;

@@ -7,6 +7,8 @@
 #define DWT_CYCCNT REGISTER(0xE0001004u)
 
 void core_start(void);
+/* After code has been copied to RAM: the instruction cache does not see what is still in the data cache. */
+void core_start_caches(void);
 
 static inline uint32_t core_cycles(void) {
     return DWT_CYCCNT;

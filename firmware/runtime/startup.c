@@ -34,6 +34,7 @@ void reset_handler(void) {
     core_start();
     const char *missing = clock_start();
     fill_memory();
+    core_start_caches();
     stack_paint();
     report_loop(missing);
 }
