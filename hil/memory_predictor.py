@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +43,36 @@ class MemoryNeeds:
     exits: int
 
 
+class RoutineSizes:
+    """Bytes of code of the routines in assembly that are made for a network's shapes; each is assembled once."""
+
+    def __init__(self, board: Board) -> None:
+        self._flags = core_flags(board)
+        self._known: dict[str, int] = {}
+
+    def __call__(self, routine: AssemblyRoutine) -> int:
+        """The size of one; routines of one name are the same.
+
+        Raises:
+            ToolMissingError: the compiler is not installed.
+        """
+        if routine.symbol not in self._known:
+            with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
+                source = Path(name) / f"{routine.symbol}{Path(ASSEMBLY_NAME).suffix}"
+                source.write_text(f"{PREAMBLE}\n{routine.text()}\n")
+                sections = read_sections(compile_cached(ARM, source, self._flags, ()))
+            self._known[routine.symbol] = sum(section.size_bytes for section in sections if section.executable)
+        return self._known[routine.symbol]
+
+
 class MemoryPlanner:
     """Plans the memory of architectures as a build would; each network once."""
 
     def __init__(self, space: SearchSpace, network_of: Callable[[NDArray[np.int64]], Network], board: Board) -> None:
         self._space = space
         self._network_of = network_of
-        self._board = board
+        self._memories = arena_memories(board)
+        self._routine_sizes = RoutineSizes(board)
         self._known: dict[bytes, MemoryNeeds] = {}
 
     def __call__(self, architectures: Architectures) -> list[MemoryNeeds]:
@@ -60,48 +82,31 @@ class MemoryPlanner:
     def _plan(self, row: NDArray[np.int64]) -> MemoryNeeds:
         key = row.tobytes()
         if key not in self._known:
-            self._known[key] = memory_needs(self._network_of(row), self._board)
+            self._known[key] = memory_needs(self._network_of(row), self._memories, self._routine_sizes)
         return self._known[key]
 
 
-def memory_needs(network: Network, board: Board) -> MemoryNeeds:
-    """The needs of one network on a board, from its shapes alone.
+def memory_needs(network: Network, memories: Mapping[str, int], routine_sizes: RoutineSizes) -> MemoryNeeds:
+    """The needs of one network, from its shapes alone; `memories` are as in `plan_memory`.
 
     Raises:
         ToolMissingError: the compiler, which knows how large a routine is, is not installed.
     """
     program = lower(fuse(weightless_graph(network)))
     try:
-        plan = plan_memory(program, arena_memories(board))
+        plan = plan_memory(program, memories)
     except DoesNotFitError:
         plan = plan_memory(program, _BOUNDLESS)
     distinct = {routine.symbol: routine for layer in program.layers for routine in layer.kernel.routines}
     return MemoryNeeds(
         constant_bytes=program.constant_bytes + EXIT_BYTES * len(network.thresholds),
-        routine_bytes=sum(routine_bytes(routine, board) for routine in distinct.values()),
+        routine_bytes=sum(map(routine_sizes, distinct.values())),
         # What the linker puts behind an arena starts at a word.
         arena_bytes=sum(-(-size // _WORD) * _WORD for size in plan.arenas.values()),
         layers=len(program.layers),
         additions=sum(layer.operator.op == ADD for layer in program.layers),
         exits=len(network.thresholds),
     )
-
-
-def routine_bytes(routine: AssemblyRoutine, board: Board) -> int:
-    """The bytes of code of a routine in assembly, which is assembled once.
-
-    Raises:
-        ToolMissingError: the compiler is not installed.
-    """
-    return _assembled_bytes(routine.symbol, routine.text(), core_flags(board))
-
-
-@cache
-def _assembled_bytes(symbol: str, text: str, flags: tuple[str, ...]) -> int:
-    with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
-        source = Path(name) / f"{symbol}{Path(ASSEMBLY_NAME).suffix}"
-        source.write_text(f"{PREAMBLE}\n{text}\n")
-        return sum(section.size_bytes for section in read_sections(compile_cached(ARM, source, flags, ())) if section.executable)
 
 
 class _ComputedBytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,6 +117,9 @@ def evaluate_net(task: NetTask) -> NetRecord:
 def _evaluate(bench: _Bench, name: str, task: NetTask) -> NetRecord:
     subnet = calibrated_subnet(bench.supernet, np.array(task.architecture, dtype=np.int64), bench.data.training)
     folder = bench.folder.candidate(name)
+    # What a killed process was writing: whole files have names without a dot.
+    for leftover in folder.glob(".*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     model = _export(subnet, bench.data.training.inputs[:CALIBRATION_IMAGES], folder, with_onnx=task.candidate)
     image = build_image(model, bench.board, folder / "firmware")
     measurement = _measure(bench, image, model, task.candidate)

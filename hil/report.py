@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from hilnas.errors import InputError
 from hilnas.files import write_atomically
 from hilnas.firmware.image import FirmwareImage, Manifest
 from hilnas.hil.charts import Bar, Block, Guide, Series, bar_chart, legend, memory_map, stacked_bar, xy_chart
@@ -42,6 +43,8 @@ def write_report(folder: RunFolder, path: Path | None = None) -> Path:
     image = FirmwareImage.load(folder.candidate(result.best) / "firmware")
     with MeasurementStore.existing(folder.store_path) as store:
         measurements = store.find(build_id=image.manifest.build_id, board=result.board, target=result.target)
+    if not measurements:
+        raise InputError(f"{folder.store_path} has no measurement of {result.best}", "It was removed: start another run.")
     page = render(ReportData(description, result, image.manifest, measurements[0]))
     path = path or folder.report_path
     write_atomically(path, page)

@@ -7,7 +7,7 @@ import pytest
 
 from hilnas.boards.board import load_board
 from hilnas.firmware.image import FirmwareImage
-from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, SramPredictor, memory_needs
+from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, SramPredictor
 from hilnas.hil.nets import NetRecord, recorded_nets
 from hilnas.hil.recalibrate import rows
 from hilnas.hil.run_folder import RunFolder
@@ -32,7 +32,7 @@ def nets(finished_run: RunFolder) -> list[NetRecord]:
 
 def test_arenas_and_layers_are_those_of_the_built_image(finished_run: RunFolder, nets: list[NetRecord]) -> None:
     for net in nets:
-        needs = memory_needs(network_of(SPACE, np.array(net.architecture)), BOARD)
+        (needs,) = planner()(np.array([net.architecture]))
         manifest = FirmwareImage.load(finished_run.candidate(net.name) / "firmware").manifest
         assert needs.arena_bytes == -(-manifest.arena_bytes // 4) * 4
         assert needs.layers == len(manifest.layers)
@@ -74,7 +74,8 @@ def test_more_exits_and_blocks_never_need_less() -> None:
 
 def test_a_network_larger_than_the_board_still_has_a_size() -> None:
     space = McuSpace(FULL_SIZE)
-    needs = memory_needs(network_of(space, largest(space)), load_board("stm32f746g-disco"))
+    board = load_board("stm32f746g-disco")
+    (needs,) = MemoryPlanner(space, lambda row: network_of(space, row), board)(largest(space)[None])
     assert needs.arena_bytes > 320_000
 
 
