@@ -123,7 +123,7 @@ class Board(_Declaration):
     uart: Uart
     startup: Literal["stm32h743", "stm32h7a3", "stm32f746", "mps2-an500"]
     supply: Literal["ldo", "smps"] = "ldo"
-    targets: tuple[Literal["emulator", "qemu", "renode", "serial"], ...] = Field(min_length=1)
+    targets: tuple[Literal["emulator", "qemu"], ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Board:
