@@ -29,7 +29,7 @@ from hilnas.nas.jobs import run_jobs
 from hilnas.nas.metrics import Metrics
 from hilnas.nas.predictors.counted import CountedPredictor
 from hilnas.nas.searches.ga import GeneticSearch
-from hilnas.nas.searches.policy import SAMPLES_AT_DEPLOYMENT, PolicySearch
+from hilnas.nas.searches.policy import DEPLOYMENT_EVALUATIONS, PolicySearch
 from hilnas.nas.searches.run import RunSettings, run_search
 
 BARS = {
@@ -39,7 +39,9 @@ BARS = {
 """What an elitist GA and a factorised policy are known to reach at these budgets."""
 NEVER_SEEN = tuple(round((low + high) / 2.0, 3) for low, high in pairwise(LIMITS))
 """Limits between those that the policy was trained for."""
-POLICY_BATCH = 192
+POLICY_LIMITS = tuple(sorted({*LIMITS, *(round(limit + step, 3) for limit in LIMITS[:-1] for step in (0.05, 0.15))}))
+"""The limits that the policy is trained for: those that are judged, and two between each pair, which share what they find."""
+POLICY_BATCH = 6 * len(POLICY_LIMITS)
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ def _run_ga(trial: Trial, limit: float) -> Outcome:
 def _run_policy(trial: Trial) -> Outcome:
     predictor = open_study(trial.predictors)
     counted = CountedPredictor(predictor)
-    search = PolicySearch(predictor.space, [budget(limit) for limit in LIMITS], trial.seed)
-    training = trial.evaluations - len(LIMITS) * (1 + SAMPLES_AT_DEPLOYMENT)
+    search = PolicySearch(predictor.space, [budget(limit) for limit in POLICY_LIMITS], trial.seed)
+    training = trial.evaluations - len(LIMITS) * DEPLOYMENT_EVALUATIONS
     while counted.evaluations < training:
         batch = search.ask(min(POLICY_BATCH, training - counted.evaluations))
         if not len(batch):

@@ -34,6 +34,7 @@ def run_jobs(
     with progress(description, len(jobs)) as advance:
         results = []
         if workers <= 1:
+            use_one_thread()
             for job in jobs:
                 results.append(function(job))
                 advance(1)

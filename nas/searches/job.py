@@ -54,7 +54,7 @@ def run_searches(job: SearchJob, seeds: int = 1, ray: str | None = None) -> list
     if seeds > 1 and job.settings.checkpoint is not None:
         raise InputError("a checkpoint belongs to one search", "Leave out --checkpoint or --seeds.")
     jobs = [replace(job, seed=job.seed + index, settings=_with_folder(job.settings, job.seed + index, seeds)) for index in range(seeds)]
-    results = [run_job(jobs[0])] if seeds == 1 and ray is None else run_jobs(run_job, jobs, "searches", ray=ray)
+    results = run_jobs(run_job, jobs, "searches", ray=ray)
     best(results).require_feasible(job.budget)
     return results
 

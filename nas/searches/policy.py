@@ -17,6 +17,8 @@ from hilnas.nas.searches.memory import Seen
 from hilnas.nas.space import Architectures, SearchSpace
 
 SAMPLES_AT_DEPLOYMENT = 64
+DEPLOYMENT_EVALUATIONS = SAMPLES_AT_DEPLOYMENT + 3
+"""The most that `ConditionedPolicy.deploy` asks the predictor for."""
 SETTLING_RATE = 0.2
 MOST_SETTLING_STEPS = 500
 
@@ -58,7 +60,8 @@ class ConditionedPolicy:
         return self.space.canonical(draw(probabilities(self.at(limit)), count, rng))
 
     def deploy(self, predictor: Predictor, budget: Budget, rng: np.random.Generator, margin: float = 0.0) -> Deployed:
-        """The greedy architecture if it meets the budget, else the most accurate of 64 samples that does.
+        """The greedy architecture if it meets the budget and its limit is a knot; else the most accurate that meets the budget of
+        it, the greedy one of the next lower knot, and 64 samples.
 
         Raises:
             BudgetError: none of them meets it.
@@ -66,10 +69,11 @@ class ConditionedPolicy:
         limit = budget.latency_s if budget.latency_s is not None else float(self.limits[-1])
         greedy = self.greedy(limit)
         metrics = predictor.predict(greedy)
-        if budget.is_met(metrics, margin)[0]:
+        if limit in self.limits and budget.is_met(metrics, margin)[0]:
             return Deployed(greedy[0], metrics)
-        samples = self.sample(limit, SAMPLES_AT_DEPLOYMENT, rng)
-        metrics = predictor.predict(samples)
+        lower = self.limits[max(0, int(np.searchsorted(self.limits, limit)) - 1)]
+        candidates = np.concatenate([greedy, self.greedy(float(lower)), self.sample(limit, SAMPLES_AT_DEPLOYMENT, rng)])
+        metrics = predictor.predict(candidates)
         met = budget.is_met(metrics, margin)
         if not met.any():
             raise BudgetError(
@@ -77,7 +81,7 @@ class ConditionedPolicy:
                 "Train the policy longer, or for limits nearer to this one.",
             )
         best = int(np.argmax(np.where(met, metrics.accuracy.mean, -np.inf)))
-        return Deployed(samples[best], metrics[best : best + 1])
+        return Deployed(candidates[best], metrics[best : best + 1])
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class PolicySettings:
     elites: int = 16
     imitation: float = 1.0
     policy_gradient: float = 0.1
-    recombined: float = 0.5
+    recombined: float = 0.8
     mutation: float = 0.03
     moments: tuple[float, float] = (0.9, 0.99)
 
