@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-FIT_SHIFTS = (7, 5, 3, 1)
+FIT_SHIFTS = (7, 5, 3)
 """The right shifts for which kernels have a two-instruction form; the larger, the finer the multiplier."""
 
 LARGEST_SHIFT = 22

@@ -1,6 +1,7 @@
 /* CONV_2D and FULLY_CONNECTED by pairs of output channels. Under a filter wider than one place, inputs are widened to
  * columns first: for each column of the image the filter's height of pixels, so that what is under the filter lies in a
  * piece. */
+#pragma GCC optimize("Os") /* the time goes into the routines that these functions call */
 #include "assembly.h"
 
 static void run(const hilnas_packed_convolution *layer, hilnas_dot *dot, int32_t pixels) {

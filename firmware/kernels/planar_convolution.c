@@ -1,5 +1,6 @@
 /* DEPTHWISE_CONV_2D on planes: four channels of a few rows at a time are spread to planes of int16, and convolved
  * there. */
+#pragma GCC optimize("Os") /* the time goes into the routines that these functions call */
 #include "assembly.h"
 
 enum { MOST_ROWS = 16, WORD = 16 /* bytes from a word of a plane to its next */ };
