@@ -24,7 +24,7 @@ from hilnas.nas.metrics import FloatArray
 from hilnas.nas.rewards import cubed_accuracy
 from hilnas.nas.searches.controller import ControllerSettings
 from hilnas.nas.spaces.convolutional import ConvolutionalDimensions, ConvolutionalSpace
-from hilnas.nas.workers import LocalWorkers, RayWorkers, Workers
+from hilnas.nas.workers import Workers, open_workers
 from hilnas.progress import Advance, progress
 from hilnas.tflite.reference import ReferenceModel
 
@@ -58,8 +58,7 @@ def run(options: Options) -> Report:
     """
     if options.seeds < 1 or options.children < 4:
         raise InputError(f"{options.seeds} seeds of {options.children} children cannot be judged", "Give at least one seed and 4 children.")
-    workers: Workers = LocalWorkers() if options.ray is None else RayWorkers(options.ray)
-    with progress("children", total=options.seeds * options.children) as advance:
+    with open_workers(options.ray) as workers, progress("children", total=options.seeds * options.children) as advance:
         searches = [_search(workers, options, seed, advance) for seed in range(options.seeds)]
     rewards = np.array([[child.reward for child in children] for children in searches])
     seed, best = max(
@@ -202,11 +201,11 @@ def _figure(rewards: FloatArray) -> bytes:
     """Mean reward over the search, with its interval over seeds, in tenths."""
     from matplotlib.figure import Figure
 
-    parts = np.array_split(rewards, 10, axis=1)
+    parts = np.array_split(rewards, min(10, rewards.shape[1]), axis=1)
     ends = np.cumsum([part.shape[1] for part in parts])
     figure = Figure(figsize=(6, 4), layout="constrained")
     axis = figure.subplots()
-    band(axis, ends, np.stack([part.mean(axis=1) for part in parts], axis=1), "mean of a tenth")
+    band(axis, ends.tolist(), np.stack([part.mean(axis=1) for part in parts], axis=1), "mean over seeds")
     axis.set(xlabel="children", ylabel="reward (accuracy cubed)")
     axis.legend()
     return png(figure)

@@ -19,7 +19,7 @@ from hilnas.nas.recurrent_children import CellTrainer, LanguageRecipe, load_text
 from hilnas.nas.rewards import squared_inverse_perplexity
 from hilnas.nas.searches.controller import ControllerSettings
 from hilnas.nas.spaces.recurrent import Cell, Node, RecurrentSpace
-from hilnas.nas.workers import LocalWorkers, RayWorkers, Workers
+from hilnas.nas.workers import Workers, open_workers
 from hilnas.progress import Advance, progress
 
 SPACE = RecurrentSpace(base=8)
@@ -51,9 +51,8 @@ def run(options: Options) -> Report:
         raise InputError(f"{options.seeds} seeds of {options.children} cells cannot be judged", "Give at least one seed and 4 cells.")
     path = default_text() if options.text is None else Path(options.text)
     text = load_text(path, options.words)
-    workers: Workers = LocalWorkers() if options.ray is None else RayWorkers(options.ray)
     searches, found, random = [], [], []
-    with progress("cells", total=2 * options.seeds * options.children) as advance:
+    with open_workers(options.ray) as workers, progress("cells", total=2 * options.seeds * options.children) as advance:
         for seed in range(options.seeds):
             trainer = partial(_create_trainer, path, options, seed)
             searches.append(_search(workers, trainer, options, seed, advance))
@@ -61,8 +60,7 @@ def run(options: Options) -> Report:
             random.append(_random(trainer(), options.children, seed, advance))
     controller, baseline = np.array(found), np.array(random)
     comparison = _compare(controller, baseline)
-    seed, number = np.unravel_index(int(controller.argmin()), controller.shape)
-    best = searches[seed][number]
+    best = min((child for children in searches for child in children), key=_perplexity)
     document = {
         "options": asdict(options),
         "text": {"name": text.name, "tokens": len(text.training), "vocabulary": text.vocabulary},

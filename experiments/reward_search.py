@@ -202,7 +202,7 @@ def _bins(pair: tuple[Sampled, Sampled]) -> bytes:
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     axes = figure.subplots(1, 2)
     for one in pair:
-        ends = np.arange(1, BINS + 1) * one.latency_s.shape[1] / BINS
+        ends = [index * one.latency_s.shape[1] / BINS for index in range(1, BINS + 1)]
         for axis, values in zip(axes, (one.accuracy, one.latency_s * 1e3), strict=True):
             band(axis, ends, one.binned(values), one.reward)
     axes[1].axhline(pair[0].limit_s * 1e3, color="tab:red", linewidth=1, label="T")

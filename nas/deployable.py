@@ -56,7 +56,8 @@ class DeployableChild(nn.Module):
             results = [one(part) for one, part in zip(operator, parts, strict=True)]
             values.append([self.relus[index](reduce(add, results))] if layer.type == CONVOLUTION else results)
         pooled = [self.pool(part) for part in self._parts(len(self.layers), [values[index] for index in self.unread])]
-        return reduce(add, [classifier(part) for classifier, part in zip(self.classifiers, pooled, strict=True)])
+        logits: Tensor = reduce(add, [classifier(part) for classifier, part in zip(self.classifiers, pooled, strict=True)])
+        return logits
 
     def _parts(self, index: int, sources: list[list[Tensor]]) -> list[Tensor]:
         pads = self.pads[index]

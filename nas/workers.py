@@ -5,7 +5,8 @@ Both are driven alike, so that an algorithm written once runs on one core or on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from hilnas.errors import HilnasError, ToolMissingError
@@ -110,6 +111,24 @@ class RayWorkers:
     def close(self) -> None:
         """Stops the actors; a Ray that was started for them ends with them."""
         self._ray.shutdown()
+
+
+@contextmanager
+def open_workers(address: str | None) -> Iterator[Workers]:
+    """Workers on the Ray at `address`, or in this process for None; stopped when the block ends.
+
+    Raises:
+        ToolMissingError: Ray is not installed.
+        ConnectError: no Ray answers at the address.
+    """
+    if address is None:
+        yield LocalWorkers()
+        return
+    workers = RayWorkers(address)
+    try:
+        yield workers
+    finally:
+        workers.close()
 
 
 class _Actor:

@@ -1,0 +1,59 @@
+"""Study 3's experiments at a small scale; whole under `acceptance`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hilnas.errors import InputError
+from hilnas.experiments import nas_rl, nas_rl_text
+
+
+def test_children_are_searched_and_the_best_one_runs_bit_exact_on_the_emulator() -> None:
+    report = nas_rl.run(nas_rl.Options(seeds=2, children=4, epochs=1))
+    best = report.document["best"]
+    assert len(report.tables[0].rows) == 8
+    assert best["bit_exact"] is True
+    assert best["test_accuracy"] > 0.5
+    assert best["int8_test_accuracy"] == pytest.approx(best["test_accuracy"], abs=0.05)
+    assert "first_quarter" in report.document
+
+
+def test_cells_are_searched_on_a_text(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(nas_rl_text.default_text().read_bytes()[:100_000])
+    options = nas_rl_text.Options(seeds=1, children=4, units=8, text=str(tmp_path / "text.txt"))
+    report = nas_rl_text.run(options)
+    assert len(report.tables[0].rows) == 4
+    assert len(report.tables[1].rows) == 15 + 2
+    assert 1.0 < report.document["best"]["perplexity"] == report.document["controller_best"]["mean"]
+
+
+@pytest.mark.parametrize("options", [nas_rl.Options(seeds=0), nas_rl.Options(children=3), nas_rl.Options(data="nothing")])
+def test_bad_options_are_refused(options: nas_rl.Options) -> None:
+    with pytest.raises(InputError):
+        nas_rl.run(options)
+
+
+def test_a_missing_text_is_refused() -> None:
+    with pytest.raises(InputError, match=r"nothing\.txt"):
+        nas_rl_text.run(nas_rl_text.Options(text="nothing.txt"))
+
+
+@pytest.mark.acceptance
+def test_the_controller_improves_its_children() -> None:
+    document = nas_rl.run(nas_rl.Options()).document
+    assert document["p_value"] < 0.01
+    assert document["best"]["bit_exact"] is True
+
+
+@pytest.mark.acceptance
+def test_two_replicas_on_ray_improve_them_too() -> None:
+    document = nas_rl.run(nas_rl.Options(ray="local", replicas=2)).document
+    assert document["p_value"] < 0.01
+
+
+@pytest.mark.acceptance
+def test_the_search_beats_random_cells() -> None:
+    document = nas_rl_text.run(nas_rl_text.Options()).document
+    assert document["controller_all"]["mean"] < document["random_all"]["mean"]
