@@ -49,7 +49,7 @@ class Depthwise:
     def symbol(self) -> str:
         """The routine's name."""
         height, width = self.filter
-        shape = f"{height if self.unrolled or self.whole else 'n'}x{width}_stride_{self.stride}_left_{self.padding[1]}"
+        shape = f"{height}x{width}_stride_{self.stride}_left_{self.padding[1]}"
         image = f"from_{self.input[1]}_to_{self.output[1]}"
         return f"hilnas_depthwise_{shape}_{image}" + (f"_top_{self.padding[0]}_{self.input[0]}_to_{self.output[0]}" if self.whole else "")
 

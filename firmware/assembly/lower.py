@@ -27,7 +27,7 @@ from hilnas.firmware.graph import Convolution, Graph, Operator
 from hilnas.firmware.kernel import AssemblyRoutine, Constants, Kernel, Table
 from hilnas.firmware.lowering import Fields, Lowering, biases_of, channel_multipliers, data_of, geometry_field, quantization_of
 
-PACKED_PARAMETERS = 60
+PACKED_PARAMETERS = 56
 PLANAR_PARAMETERS = 68
 """Sizes of hilnas_packed_convolution and hilnas_planar_convolution."""
 
