@@ -44,7 +44,7 @@ class Training:
     """How an `Mlp` is trained: AdamW on the absolute error, one tenth held out, best epoch kept."""
 
     epochs: int = 200
-    batch: int = 256
+    batch: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     held_out: float = 0.1

@@ -1,0 +1,64 @@
+"""`hilnas search`, `hilnas predictors` and `hilnas experiment`: what they print and how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hilnas.cli.main import verbs
+from hilnas.errors import BudgetError, InputError
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(verbs, [str(argument) for argument in arguments], catch_exceptions=False, standalone_mode=False)
+    return result.stdout
+
+
+@pytest.mark.parametrize("search", ["ga", "rl", "random", "nsga2", "regularised-evolution", "study-ga", "ppo"])
+def test_search_meets_a_budget_that_nobody_published(data_folder: Path, search: str) -> None:
+    text = invoke(
+        "search",
+        "--search",
+        search,
+        "--budget",
+        "latency=1.3,flash=1.7MB,sram=1.1MB",
+        "--evaluations",
+        1200,
+        "--json",
+        "--predictors",
+        data_folder / "seed",
+    )
+    found = json.loads(text)
+    assert found["predicted"]["latency_s"] <= 1.3 and found["predicted"]["flash_bytes"] <= 1.7e6
+    assert found["predicted"]["sram_bytes"] <= 1.1e6
+    assert found["evaluations"] <= 1200 and len(found["architecture"]) == 70
+
+
+def test_budget_that_nothing_meets_names_the_nearest_net(data_folder: Path) -> None:
+    with pytest.raises(BudgetError, match=r"latency_s .* \(limit 0\.01\)"):
+        invoke("search", "--budget", "latency=10ms", "--evaluations", 300, "--predictors", data_folder / "seed")
+
+
+def test_search_refuses_what_it_does_not_know(data_folder: Path, tmp_path: Path) -> None:
+    for arguments in (("--search", "annealing"), ("--budget", "speed=1"), ("--predictors", tmp_path)):
+        with pytest.raises(InputError):
+            invoke("search", "--evaluations", 10, *arguments)
+
+
+def test_predictors_are_shown_trained_and_evaluated(data_folder: Path, tmp_path: Path) -> None:
+    nets, folder = tmp_path / "nets.npz", tmp_path / "predictors"
+    shown = json.loads(invoke("predictors", "show", data_folder / "seed", "--nets", 300, "--out", nets, "--json"))
+    assert 0.2 < shown["metrics"]["accuracy"]["minimum"] < shown["metrics"]["accuracy"]["maximum"] < 0.8
+    invoke("predictors", "train", "--data", nets, "--out", folder, "--epochs", 10, "--json")
+    judged = json.loads(invoke("predictors", "evaluate", folder, "--data", nets, "--json"))
+    assert judged["errors"]["latency_s"]["pearson"] > 0.5
+    found = json.loads(invoke("search", "--predictors", folder, "--evaluations", 200, "--warm-start", nets, "--json"))
+    assert found["evaluations"] == 200
+
+
+def test_every_experiment_of_study_1_has_help_with_an_example() -> None:
+    for name in ("ga-sweep", "ppo-grid", "reward-grid", "ppo-causes", "compare", "predictors"):
+        assert f"Example: hilnas experiment run {name}" in invoke("experiment", "run", name, "--help")

@@ -1,0 +1,104 @@
+"""The experiments of study 1 on its own predictors: samples of what `make acceptance` runs whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hilnas.errors import InputError
+from hilnas.experiments import compare, ga_sweep, ppo_causes, ppo_grid, predictors, reward_grid
+from hilnas.experiments.study1 import BEST_KNOWN, LIMITS, budget, open_study
+from hilnas.nas.environment import Task
+from hilnas.nas.searches.ppo import PpoTraining
+
+
+@pytest.fixture(scope="session")
+def seed_folder(data_folder: Path) -> Path:
+    """Where the study's predictors are."""
+    return data_folder / "seed"
+
+
+def test_ga_trial_beats_the_published_mean_at_half_its_evaluations(seed_folder: Path) -> None:
+    found = compare.run_trial(compare.Trial(1.0, 0, 7_000, seed_folder)).found[0]
+    assert found.feasible and found.evaluations == 7_000
+    assert 0.7257 < found.accuracy <= BEST_KNOWN[1.0] + 0.001
+
+
+def test_deployed_net_is_what_the_predictor_says_it_is(seed_folder: Path) -> None:
+    import numpy as np
+
+    found = compare.run_trial(compare.Trial(1.4, 1, 1_500, seed_folder)).found[0]
+    metrics = open_study(seed_folder).predict(np.array([found.architecture]))
+    assert metrics.accuracy.mean[0] == pytest.approx(found.accuracy, abs=1e-6)
+    assert budget(1.4).is_met(metrics)[0]
+
+
+def test_policy_trial_counts_every_evaluation_and_meets_every_limit(seed_folder: Path) -> None:
+    outcome = compare.run_trial(compare.Trial(None, 0, 12_000, seed_folder))
+    assert outcome.evaluations <= 12_000
+    assert [one.limit for one in outcome.found] == list(LIMITS)
+    assert all(one.feasible for one in (*outcome.found, *outcome.between))
+    assert outcome.found[0].accuracy > 0.7257
+    accuracies = [one.accuracy for one in outcome.found]
+    assert accuracies[0] < accuracies[-1]
+
+
+def test_study_ga_stays_within_its_evaluations_and_near_its_published_mean(seed_folder: Path) -> None:
+    outcomes = [ga_sweep.run_trial(ga_sweep.Trial("published", 2.0, seed, seed_folder)) for seed in (0, 1)]
+    assert all(one.feasible and one.evaluations <= 15_500 for one in outcomes)
+    assert sum(one.accuracy for one in outcomes) / 2 == pytest.approx(0.7468, abs=0.004)
+
+
+def test_ppo_experiments_train_judge_and_report(seed_folder: Path, tmp_path: Path) -> None:
+    agent = ppo_grid.Agent("short", Task(), PpoTraining(steps=512, rollout=256, batch=128), 0, seed_folder)
+    judged = ppo_grid.train_agents([agent], 1, None)[0]
+    measures = judged.measures()
+    assert len(judged.episodes) == 6 and 1 <= measures["networks"] <= 6
+    assert set(ppo_causes.CAUSES) >= {"study 1", "all"}
+    report = ga_sweep.Report("t", {}, figures={"curves": ppo_grid.curves_figure([agent], [judged])})
+    report.write(tmp_path)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_grids_cover_the_published_settings() -> None:
+    assert len(ppo_grid.PUBLISHED) == len(reward_grid.PUBLISHED) == 8
+
+
+def test_predictors_experiment_learns(seed_folder: Path) -> None:
+    report = predictors.run(predictors.Options(samples=600, test=200, epochs=15, predictors=str(seed_folder)))
+    rows = {row["metric"]: row for row in report.document["rows"]}
+    assert set(rows) == {"accuracy", "latency_s", "flash_bytes", "sram_bytes"}
+    assert rows["latency_s"]["pearson"] > 0.8
+
+
+def test_missing_predictors_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="accuracy_predictor"):
+        compare.run(compare.Options(seeds=1, predictors=str(tmp_path)))
+
+
+@pytest.mark.acceptance
+def test_ga_and_rl_reach_their_bars_with_no_violation(seed_folder: Path) -> None:
+    report = compare.run(compare.Options(predictors=str(seed_folder)))
+    for row in report.document["rows"]:
+        assert row["violations"] == 0
+        assert row["mean_accuracy"] >= row["bar"], row
+        assert row["evaluations"] <= (15_500 if row["method"] == "ga" else 100_000)
+    for row in report.document["never_seen"]:
+        assert row["violations"] == 0 and row["mean_distance"] > -0.002
+
+
+@pytest.mark.acceptance
+def test_study_ga_reproduces_the_published_means(seed_folder: Path) -> None:
+    for row in ga_sweep.run(ga_sweep.Options(predictors=str(seed_folder))).document["rows"]:
+        assert row["mean_accuracy"] == pytest.approx(row["published_accuracy"], abs=0.002)
+
+
+@pytest.mark.acceptance
+def test_study_ppo_collapses_both_ways_and_not_with_its_causes_removed(seed_folder: Path) -> None:
+    rows = ppo_grid.run(ppo_grid.Options(predictors=str(seed_folder))).document["rows"]
+    rows += reward_grid.run(reward_grid.Options(predictors=str(seed_folder))).document["rows"]
+    outcomes = {row["outcome"] for row in rows}
+    assert {"one feasible net for every T", "one net that violates a limit in every episode"} <= outcomes
+    causes = ppo_causes.run(ppo_causes.Options(predictors=str(seed_folder))).document["rows"]
+    assert causes[-1]["outcome"] == "adapts to T"
