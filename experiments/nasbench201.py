@@ -14,8 +14,8 @@ from hilnas.nas.evaluators.table import NasBench201Table, TableEvaluator, load_t
 from hilnas.nas.search import Search
 from hilnas.nas.spaces.nasbench201 import NasBench201Space
 
-VALIDATION = "c100_val_acc_v10"
-"""What rewards see: CIFAR-100 validation accuracy of release 1.0."""
+VALIDATIONS = ("c100_val_acc_v10", "c100_val_acc")
+"""What rewards see: CIFAR-100 validation accuracy, of release 1.0 where the table says which."""
 TEST = "c100_test_acc"
 """What results are judged on: CIFAR-100 test accuracy of release 1.1."""
 
@@ -35,6 +35,15 @@ def open_table(path: str | None) -> NasBench201Table:
     if folder is None:
         raise InputError("no table of NAS-Bench-201 is named", "Give --table FILE, or set HILNAS_DATA to the data folder.")
     return load_table(Path(folder) / "nb201" / "nb201_table.csv.gz")
+
+
+def evaluator_of(table: NasBench201Table, device: str) -> TableEvaluator:
+    """What a search is told on a device.
+
+    Raises:
+        InputError: the table has no such device, or no CIFAR-100 validation accuracy.
+    """
+    return table.evaluator(next((name for name in VALIDATIONS if name in table.columns), VALIDATIONS[0]), device)
 
 
 def latency_limit(text: str, evaluator: TableEvaluator) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.experiments.catalogue import option
-from hilnas.experiments.nasbench201 import DEVICES, TEST, VALIDATION, latency_limit, open_table, run_search
+from hilnas.experiments.nasbench201 import DEVICES, TEST, evaluator_of, latency_limit, open_table, run_search
 from hilnas.experiments.report import Report, Table
 from hilnas.experiments.statistics import interval
 from hilnas.nas.evaluators.table import TableEvaluator
@@ -124,9 +124,9 @@ def run(options: Options) -> Report:
     table = open_table(options.table)
     settings = []
     for device in options.devices.split(","):
-        evaluator = table.evaluator(VALIDATION, device)
+        evaluator = evaluator_of(table, device)
         settings += [
-            Setting(device, percent, evaluator, latency_limit(f"{percent}%", evaluator), table.columns[TEST] / 100.0)
+            Setting(device, percent, evaluator, latency_limit(f"{percent}%", evaluator), table.column(TEST) / 100.0)
             for percent in PERCENTILES
         ]
     rows: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ import numpy as np
 
 from hilnas.experiments.catalogue import option
 from hilnas.experiments.figures import band, png
-from hilnas.experiments.nasbench201 import DEVICES, VALIDATION, latency_limit, open_table, run_search
+from hilnas.experiments.nasbench201 import DEVICES, evaluator_of, latency_limit, open_table, run_search
 from hilnas.experiments.report import Report, Table
 from hilnas.experiments.statistics import Interval, interval
 from hilnas.nas.evaluators.table import TableEvaluator
@@ -77,7 +77,7 @@ def run(options: Options) -> Report:
     pairs: list[tuple[Sampled, Sampled]] = []
     with progress("controllers", total=2 * len(devices)) as advance:
         for device in devices:
-            evaluator = table.evaluator(VALIDATION, device)
+            evaluator = evaluator_of(table, device)
             limit_s = latency_limit(options.limit, evaluator)
             both = []
             for reward in ("mnasnet", log_limit_for(limit_s)):

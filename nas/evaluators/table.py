@@ -37,20 +37,29 @@ class NasBench201Table:
         matches = ((column, _LATENCY.fullmatch(column)) for column in self.columns)
         return {match["device"]: column for column, match in matches if match}
 
+    def column(self, name: str) -> FloatArray:
+        """The numbers of one column.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        if name not in self.columns:
+            raise InputError(f"the table has no column {name!r}", f"It has: {', '.join(self.columns)}.")
+        return self.columns[name]
+
     def evaluator(self, accuracy: str, device: str) -> TableEvaluator:
         """Answers with one accuracy column (per cent) and the latency of one device.
 
         Raises:
             InputError: no such column or device.
         """
-        if accuracy not in self.columns:
-            raise InputError(f"the table has no accuracy {accuracy!r}", f"It has: {', '.join(self.columns)}.")
         if device not in self.devices:
             raise InputError(f"the table has no latency for {device!r}", f"It has: {', '.join(self.devices)}.")
+        data_set = accuracy.partition("_")[0].removesuffix("valid")
         return TableEvaluator(
-            accuracy=self.columns[accuracy] / 100.0,
-            latency_s=self.columns[self.devices[device]] * 1e-3,
-            parameters=self.columns.get("params_" + accuracy.partition("_")[0].removesuffix("valid"), np.full(CELLS, np.nan)),
+            accuracy=self.column(accuracy) / 100.0,
+            latency_s=self.column(self.devices[device]) * 1e-3,
+            parameters=self.columns.get(f"params_{data_set}", np.full(CELLS, np.nan)),
         )
 
 
