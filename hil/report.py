@@ -254,7 +254,11 @@ def _provenance(data: ReportData) -> str:
         "output digest": data.measurement.output_digest,
         "bit-exact": data.measurement.bit_exact,
     }
-    cells = (f'<tr><td>{escape(name)}</td><td class="left wrap">{escape(str(value))}</td></tr>' for name, value in rows.items())
+    cells = (
+        f'<tr><td>{escape(name)}</td><td class="left wrap">{escape(str(value))}</td></tr>'
+        for name, value in rows.items()
+        if value is not None
+    )
     return f"<table>{''.join(cells)}</table>"
 
 
