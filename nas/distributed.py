@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hilnas.errors import InputError
+from hilnas.errors import InputError, TargetError
 from hilnas.nas.metrics import Budget, Metrics
 from hilnas.nas.objective import Objective
 from hilnas.nas.search import Predictor
@@ -113,29 +113,45 @@ def load_parameters(policy: LstmPolicy, parameters: Vector) -> None:
 
 
 @dataclass
-class _Turn:
-    """Where one replica is: its current batch, and which children of it are still to come."""
+class _Slot:
+    """The place of a worker: who is in it, and how to fill it again."""
 
-    replica: int
+    create: Callable[[], Any]
     worker: Worker
-    update: int = 0
-    parameters: Vector = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
-    architectures: Architectures = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
-    rewards: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Call:
-    """What a future is the answer to, and how to ask again."""
+    """What a future is the answer to: enough to ask again, and who gets the answer."""
 
-    kind: str
-    turn: _Turn
-    index: int
-    worker: Worker
+    slot: _Slot
+    method: str
+    arguments: tuple[Any, ...]
+    receive: Callable[[Any], None]
+
+
+@dataclass
+class _Batch:
+    """One update of a replica: the parameters it started from, its children, and their rewards so far by index."""
+
+    replica: int
+    number: int
+    parameters: Vector
+    architectures: Architectures
+    rewards: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every child is done."""
+        return len(self.rewards) == len(self.architectures)
+
+    def reward_array(self) -> NDArray[np.float64]:
+        """The rewards in the order of the architectures."""
+        return np.array([self.rewards[index] for index in range(len(self.architectures))])
 
 
 class DistributedSearch:
-    """Trains `total` children, `scale.children` at a time for each of `scale.replicas` controllers that share their parameters.
+    """Trains children, `scale.children` at a time for each of `scale.replicas` controllers that share their parameters.
 
     With one replica, one shard and local workers this is the plain algorithm. `create_trainer` makes the evaluator of a child
     worker; it is called in the worker's process.
@@ -155,17 +171,15 @@ class DistributedSearch:
         self._objective = objective
         self._settings = settings
         self._scale = scale
-        self._restarts = 0
-        self._create_trainer = create_trainer
-        self._create_replica = [partial(Replica, space, settings, seed * 1000 + index) for index in range(scale.replicas)]
         initial = parameters_of(LstmPolicy(space, [seed], settings.units, settings.layers, settings.initial))
         self._values = np.array_split(initial, scale.shards)
         self._shards = [self._new_shard(index) for index in range(scale.shards)]
-        self._turns = [_Turn(index, workers.start(create)) for index, create in enumerate(self._create_replica)]
-        self._trainers = [workers.start(create_trainer) for _ in range(scale.replicas * scale.children)]
-        self._baseline = float("nan")
+        self._replicas = [self._slot(partial(Replica, space, settings, 1000 * seed + index)) for index in range(scale.replicas)]
+        self._trainers = [[self._slot(create_trainer) for _ in range(scale.children)] for _ in range(scale.replicas)]
         self._calls: dict[Future, _Call] = {}
+        self._baseline = float("nan")
         self._unproposed = 0
+        self._restarts = 0
 
     @property
     def parameters(self) -> Vector:
@@ -176,59 +190,57 @@ class DistributedSearch:
         """Trains `total` children and gives each to `done` as it completes.
 
         Raises:
-            InputError: what a child's training raised; more workers died than a healthy machine loses.
+            HilnasError: what a child's training raised.
+            TargetError: more workers died than a healthy machine loses.
         """
         self._unproposed = total
-        for turn in self._turns:
-            self._propose(turn)
+        for replica in range(self._scale.replicas):
+            self._propose(replica, 1, done)
         while self._calls:
             future = self._workers.wait(list(self._calls))
             call = self._calls.pop(future)
             try:
                 answer = self._workers.result(future)
             except WorkerDiedError:
-                self._replace(call)
-                continue
-            getattr(self, f"_on_{call.kind}")(call, answer, done)
+                self._refill(call.slot)
+                self._submit(call)
+            else:
+                call.receive(answer)
 
-    def _propose(self, turn: _Turn) -> None:
+    def _propose(self, replica: int, number: int, done: Callable[[Child], None]) -> None:
         """Asks a replica for its next batch, unless all children are spoken for."""
         count = min(self._scale.children, self._unproposed)
         if count == 0:
             return
         self._unproposed -= count
-        turn.update += 1
-        turn.parameters = self.parameters
-        turn.rewards = {}
-        self._send(_Call("proposal", turn, count, turn.worker))
+        parameters = self.parameters
 
-    def _on_proposal(self, call: _Call, architectures: Architectures, done: Callable[[Child], None]) -> None:
-        call.turn.architectures = architectures
-        for index in range(len(architectures)):
-            self._send(_Call("child", call.turn, index, self._trainers[call.turn.replica * self._scale.children + index]))
+        def receive(architectures: Architectures) -> None:
+            batch = _Batch(replica, number, parameters, architectures)
+            for index in range(count):
+                trained = partial(self._on_trained, batch, index, done)
+                self._submit(_Call(self._trainers[replica][index], "predict", (architectures[index : index + 1],), trained))
 
-    def _on_child(self, call: _Call, metrics: Metrics, done: Callable[[Child], None]) -> None:
-        turn = call.turn
-        reward = float(self._objective(metrics, Budget())[0])
-        turn.rewards[call.index] = reward
-        done(Child(turn.architectures[call.index], metrics, reward, turn.replica))
-        if len(turn.rewards) == len(turn.architectures):
-            self._send(_Call("gradient", turn, 0, turn.worker))
+        self._submit(_Call(self._replicas[replica], "propose", (parameters, count, number), receive))
 
-    def _on_gradient(self, call: _Call, gradient: Vector, done: Callable[[Child], None]) -> None:
-        rewards = np.array([call.turn.rewards[index] for index in range(len(call.turn.architectures))])
-        decay = self._settings.baseline_decay
-        self._baseline = decay * self._known_baseline(rewards) + (1.0 - decay) * rewards.mean()
-        for index, part in enumerate(np.array_split(gradient, self._scale.shards)):
-            self._values[index] = self._apply(index, part)
-        self._propose(call.turn)
+    def _on_trained(self, batch: _Batch, index: int, done: Callable[[Child], None], metrics: Metrics) -> None:
+        batch.rewards[index] = reward = float(self._objective(metrics, Budget())[0])
+        done(Child(batch.architectures[index], metrics, reward, batch.replica))
+        if batch.complete:
+            rewards = batch.reward_array()
+            arguments = (batch.parameters, batch.architectures, rewards - self._baseline_for(rewards))
+            learned = partial(self._on_gradient, batch, done)
+            self._submit(_Call(self._replicas[batch.replica], "gradient", arguments, learned))
 
-    def _known_baseline(self, rewards: NDArray[np.float64]) -> float:
-        """The moving average so far; the first batch stands for its own history."""
-        return float(rewards.mean()) if np.isnan(self._baseline) else self._baseline
+    def _on_gradient(self, batch: _Batch, done: Callable[[Child], None], gradient: Vector) -> None:
+        rewards, decay = batch.reward_array(), self._settings.baseline_decay
+        self._baseline = decay * self._baseline_for(rewards) + (1.0 - decay) * float(rewards.mean())
+        parts = np.array_split(gradient, self._scale.shards)
+        self._values = [self._apply(index, part) for index, part in enumerate(parts)]
+        self._propose(batch.replica, batch.number + 1, done)
 
     def _apply(self, index: int, gradient: Vector) -> Vector:
-        """Applies a shard's part of a gradient. A dead shard is started again from its last values, without Adam's memory."""
+        """The values of a shard after a step: microseconds beside a child's training, so it is waited for."""
         while True:
             try:
                 values: Vector = self._workers.result(self._workers.call(self._shards[index], "apply", gradient))
@@ -237,32 +249,26 @@ class DistributedSearch:
                 self._count_restart()
                 self._shards[index] = self._new_shard(index)
 
-    def _send(self, call: _Call) -> None:
-        turn = call.turn
-        arguments: tuple[Any, ...]
-        if call.kind == "proposal":
-            method, arguments = "propose", (turn.parameters, call.index, turn.update)
-        elif call.kind == "child":
-            method, arguments = "predict", (turn.architectures[call.index : call.index + 1],)
-        else:
-            rewards = np.array([turn.rewards[index] for index in range(len(turn.architectures))])
-            method, arguments = "gradient", (turn.parameters, turn.architectures, rewards - self._known_baseline(rewards))
-        self._calls[self._workers.call(call.worker, method, *arguments)] = call
-
-    def _replace(self, call: _Call) -> None:
-        """Starts a worker in the place of a dead one and asks it again."""
-        self._count_restart()
-        if call.kind == "child":
-            position = call.turn.replica * self._scale.children + call.index
-            self._trainers[position] = worker = self._workers.start(self._create_trainer)
-        else:
-            call.turn.worker = worker = self._workers.start(self._create_replica[call.turn.replica])
-        self._send(_Call(call.kind, call.turn, call.index, worker))
-
     def _new_shard(self, index: int) -> Worker:
+        """A shard from its last values, without Adam's moments."""
         return self._workers.start(partial(Shard, self._values[index], self._settings.learning_rate))
+
+    def _baseline_for(self, rewards: NDArray[np.float64]) -> float:
+        """The moving average so far; the first batch stands for its own history."""
+        return float(rewards.mean()) if np.isnan(self._baseline) else self._baseline
+
+    def _submit(self, call: _Call) -> None:
+        self._calls[self._workers.call(call.slot.worker, call.method, *call.arguments)] = call
+
+    def _slot(self, create: Callable[[], Any]) -> _Slot:
+        return _Slot(create, self._workers.start(create))
+
+    def _refill(self, slot: _Slot) -> None:
+        """Starts a worker in the place of a dead one."""
+        self._count_restart()
+        slot.worker = self._workers.start(slot.create)
 
     def _count_restart(self) -> None:
         self._restarts += 1
         if self._restarts > RESTARTS:
-            raise InputError(f"{self._restarts} workers died", "Look at the memory of the machine and at Ray's logs.")
+            raise TargetError(f"{self._restarts} workers died", "Look at the memory of the machine and at Ray's logs.")
