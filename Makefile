@@ -18,7 +18,7 @@ ifneq ($(wildcard ../shared/data),)
 export HILNAS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help setup demo test acceptance lint format firmware flash measure recalibrate clean
+.PHONY: help setup demo test acceptance lint format firmware measure recalibrate clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,9 +53,6 @@ format: setup ## formats Python and C
 
 firmware: setup ## builds MODEL for BOARD
 	@$(HILNAS) build $(MODEL) --board $(BOARD) --out build/$(BOARD)
-
-flash: firmware ## builds MODEL and writes it to the attached BOARD
-	@$(HILNAS) flash build/$(BOARD)
 
 measure: firmware ## builds MODEL and measures it on TARGET
 	@$(HILNAS) measure build/$(BOARD) --target $(TARGET) --per-layer
