@@ -34,6 +34,7 @@ class Options:
     children: int = option(60, "Cells that each search trains; as many random ones are trained beside it.")
     text: str | None = option(None, "Text file of at least 100 kB; Python's own language reference without one.")
     words: bool = option(False, "The text's tokens are words, as in Penn Treebank's files, not characters.")
+    tokens: int = option(120_000, "Tokens of the text that are used, from its start.")
     epochs: int = option(1, "Epochs that a cell's language model is trained for.")
     units: int = option(32, "Hidden units of the language model.")
     ray: str | None = option(None, 'Address of a Ray cluster, or "local" to start one; one process without.')
@@ -50,7 +51,7 @@ def run(options: Options) -> Report:
     if options.seeds < 1 or options.children < 4:
         raise InputError(f"{options.seeds} seeds of {options.children} cells cannot be judged", "Give at least one seed and 4 cells.")
     path = default_text() if options.text is None else Path(options.text)
-    text = load_text(path, options.words)
+    text = load_text(path, options.words, options.tokens)
     searches, found, random = [], [], []
     with open_workers(options.ray) as workers, progress("cells", total=2 * options.seeds * options.children) as advance:
         for seed in range(options.seeds):
@@ -85,7 +86,7 @@ def default_text() -> Path:
 def _create_trainer(path: Path, options: Options, seed: int) -> CellTrainer:
     """The evaluator of one search, made in the worker's process."""
     recipe = LanguageRecipe(epochs=options.epochs, units=options.units)
-    return CellTrainer(SPACE, load_text(path, options.words), recipe, seed)
+    return CellTrainer(SPACE, load_text(path, options.words, options.tokens), recipe, seed)
 
 
 def _search(workers: Workers, trainer: partial[CellTrainer], options: Options, seed: int, advance: Advance) -> list[Child]:

@@ -81,8 +81,10 @@ class Text:
     test: NDArray[np.int64]
 
 
-def load_text(path: Path, words: bool = False) -> Text:
+def load_text(path: Path, words: bool = False, longest: int | None = None) -> Text:
     """Reads a text file of at least 100 kB: characters (its bytes) or, for files like Penn Treebank's, words; split 90 : 5 : 5 in order.
+
+    Of a text of more than `longest` tokens, the first are taken.
 
     Raises:
         InputError: unreadable, or too short.
@@ -91,7 +93,7 @@ def load_text(path: Path, words: bool = False) -> Text:
     if len(data) < LEAST_BYTES:
         raise InputError(f"{path} has {len(data):,} bytes; a language model needs at least {LEAST_BYTES:,}", "Give a longer text.")
     raw = np.array(data.replace(b"\n", b" <eos> ").split()) if words else np.frombuffer(data, dtype=np.uint8)
-    known, tokens = np.unique(raw, return_inverse=True)
+    known, tokens = np.unique(raw[:longest], return_inverse=True)
     tokens = tokens.astype(np.int64)
     held_out = len(tokens) // 20
     return Text(path.name, len(known), tokens[: -2 * held_out], tokens[-2 * held_out : -held_out], tokens[-held_out:])
