@@ -23,7 +23,7 @@ class LoopConfiguration:
     rounds: int = 3
     limits: Budget = field(default_factory=Budget)
     epochs: int = 12
-    trained_accuracies: int = 80
+    trained_accuracies: int = 200
     first_nets: int = 5
     held_out: int = 16
     proposals: int = 4
