@@ -11,6 +11,9 @@ from hilnas.firmware.graph import Graph, Quantization, Tensor
 from hilnas.firmware.kernel import Constants, Table
 from hilnas.firmware.lower import Layer, Program
 from hilnas.firmware.plan import MemoryPlan
+from hilnas.firmware.segments import Segment
+
+_STEPS_A_LINE = 10
 
 EXIT_BYTES = 4 * 256 + 20
 """Flash bytes of the table and parameters of one exit."""
@@ -31,6 +34,7 @@ class _Writer:
         self.tensors = {item.buffer.tensor: item for item in plan.placed if item.buffer.tensor is not None}
         self.scratch = {item.buffer.first: item for item in plan.placed if item.buffer.tensor is None}
         self.arenas = plan.arenas
+        self.segments = plan.segments
 
     def lines(self, sections: Mapping[str, str], origin: str) -> Iterator[str]:
         yield f"/* {origin} */"
@@ -44,6 +48,10 @@ class _Writer:
         for index, layer in enumerate(self.program.layers):
             yield ""
             yield from self._constants(index, layer)
+        for segment in self.segments:
+            if segment.streams:
+                yield ""
+                yield from self._chain(segment)
         yield ""
         yield from self._interface()
         yield ""
@@ -98,27 +106,88 @@ class _Writer:
         yield "uint32_t hilnas_run(uint32_t flags) {"
         if not exits:
             yield "    (void)flags; /* no exit to take */"
-        for index, layer in enumerate(self.program.layers):
-            yield f"    hilnas_layer_mark({index}u);"
-            yield f"    {layer.kernel.function}({', '.join(self._arguments(index, layer))});"
-            if layer.exit is not None:
-                logits = self._place(self.graph.outputs[layer.exit])
-                yield f"    if (hilnas_decide_exit(&exit_{layer.exit}, {logits}) && (flags & HILNAS_TAKE_EXITS)) {{"
-                yield "        hilnas_layer_mark(hilnas_layer_count);"
-                yield f"        return {layer.exit}u;"
-                yield "    }"
+        for segment in self.segments:
+            if segment.streams:
+                yield from self._streamed(segment)
+            else:
+                yield from self._called(segment.first)
         yield "    hilnas_layer_mark(hilnas_layer_count);"
         yield "    return hilnas_exit_count;"
         yield "}"
+
+    def _called(self, index: int) -> Iterator[str]:
+        """One layer, by one call."""
+        layer = self.program.layers[index]
+        yield f"    hilnas_layer_mark({index}u);"
+        yield f"    {layer.kernel.function}({', '.join(self._arguments(index, layer))});"
+        if layer.exit is not None:
+            logits = self._place(self.graph.outputs[layer.exit])
+            yield f"    if (hilnas_decide_exit(&exit_{layer.exit}, {logits}) && (flags & HILNAS_TAKE_EXITS)) {{"
+            yield "        hilnas_layer_mark(hilnas_layer_count);"
+            yield f"        return {layer.exit}u;"
+            yield "    }"
+
+    def _streamed(self, segment: Segment) -> Iterator[str]:
+        """A chain of layers, by its steps."""
+        name = f"chain_{segment.first}"
+        yield f"    for (uint32_t i = 0; i < sizeof {name} / sizeof {name}[0]; i++) {{"
+        yield f"        const hilnas_step *step = &{name}[i];"
+        yield "        switch (step->layer) {"
+        for index in range(segment.first, segment.last + 1):
+            layer = self.program.layers[index]
+            assert layer.kernel.row_wise is not None
+            yield f"        case {index - segment.first}u:"
+            yield f"            hilnas_layer_mark({index}u);"
+            yield f"            {layer.kernel.row_wise.function}({', '.join(self._row_arguments(segment, index, layer))});"
+            yield "            break;"
+        yield "        default:"
+        yield "            break;"
+        yield "        }"
+        yield "    }"
+
+    def _chain(self, segment: Segment) -> Iterator[str]:
+        """Where the rows of a chain's inputs are, and its steps."""
+        assert segment.schedule is not None
+        yield f"/* Layers {segment.first} to {segment.last}: rows stream through them */"
+        layers = self.program.layers[segment.first : segment.last + 1]
+        for tensor in dict.fromkeys(tensor for layer in layers for tensor in self._activations(layer)):
+            rows, pitch = self._rows(segment, tensor)
+            yield f"static const hilnas_rows chain_{segment.first}_{tensor} = {{{self._place(tensor)}, {pitch}, {rows}}};"
+        steps = [f"{{{step.stage}, {step.count}, {step.first}}}" for step in segment.schedule.steps]
+        yield f"static const hilnas_step chain_{segment.first}[{len(steps)}] = {{"
+        yield from (f"    {', '.join(steps[first : first + _STEPS_A_LINE])}," for first in range(0, len(steps), _STEPS_A_LINE))
+        yield "};"
+
+    def _row_arguments(self, segment: Segment, index: int, layer: Layer) -> Iterator[str]:
+        yield f"&layer_{index}"
+        for tensor in self._activations(layer):
+            yield f"&chain_{segment.first}_{tensor}"
+        yield from ("step->first", "step->count")
+        output = layer.operator.outputs[0]
+        rows, pitch = self._rows(segment, output)
+        yield f"{self._place(output)} + step->first % {rows}u * {pitch}u"
+        if layer.kernel.scratch_bytes:
+            yield self._scratch(segment.first)
+
+    def _rows(self, segment: Segment, tensor: int) -> tuple[int, int]:
+        """Rows of a tensor that are kept, and bytes of a row."""
+        height = self.graph.tensors[tensor].shape[1]
+        return segment.rings.get(tensor, height), self.graph.tensors[tensor].size_bytes // height
+
+    def _activations(self, layer: Layer) -> list[int]:
+        return [index for index in layer.operator.inputs if index is not None and self.graph.tensors[index].data is None]
 
     def _arguments(self, index: int, layer: Layer) -> Iterator[str]:
         yield f"&layer_{index}"
         for tensor in (*layer.operator.inputs, *layer.operator.outputs):
             if tensor is not None and self.graph.tensors[tensor].data is None:
                 yield self._place(tensor)
-        if index in self.scratch:
-            item = self.scratch[index]
-            yield f"arena_{item.memory} + {item.offset}"
+        if layer.kernel.scratch_bytes:
+            yield self._scratch(index)
+
+    def _scratch(self, index: int) -> str:
+        item = self.scratch[index]
+        return f"arena_{item.memory} + {item.offset}"
 
     def _place(self, tensor: int) -> str:
         item = self.tensors[self.graph.storage(tensor)]

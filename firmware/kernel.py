@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 import numpy as np
@@ -23,9 +24,44 @@ class AssemblyRoutine(Protocol):
         """Its source."""
 
 
+class Order(Enum):
+    """In which order a kernel reads and writes; what it has read it keeps in scratch memory or registers until it is used."""
+
+    ROWS = "rows"
+    """All inputs of an output row are read, then it is written; the next row follows."""
+    PIXELS = "pixels"
+    """All inputs of an output pixel are read, then it is written; the next pixel follows."""
+    CHANNELS = "channels"
+    """For a few channels at a time, their inputs of some rows are read, then their outputs are written; the other channels of these
+    rows follow, then the next rows. Outputs take their inputs' channels."""
+    LATE = "late"
+    """An output row may be written before its inputs have been read for the last time; the next row follows."""
+
+
+@dataclass(frozen=True)
+class RowWise:
+    """How a kernel goes over its images, from the top down.
+
+    `function` computes some output rows from input rows that may lie in a ring; None if there is no such function. `chunk` is how many
+    output rows the kernel does at a time, `fixed_scratch_bytes` and `row_scratch_bytes` are what `function` needs for a call and for
+    each output row of the call. Instructions are estimates of what a call, and an input row of each call, add to the work that has to
+    be done anyway; `whole_rows`: the kernel proper treats the image as one long row.
+    """
+
+    order: Order
+    function: str | None = None
+    chunk: int = 1
+    fixed_scratch_bytes: int = 0
+    row_scratch_bytes: int = 0
+    call_instructions: int = 0
+    row_instructions: int = 0
+    whole_rows: bool = False
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A C routine of kernels/ as one layer uses it: `source` is its file, `scratch_bytes` the memory that it needs while it runs.
+    `row_wise` is None if nothing is known of the order in which it reads and writes.
 
     `constant_bytes` is what the layer keeps in flash for it: weights, tables and parameters. `weight_bytes` is the part of it
     that holds weights. `defines` (NAME=VALUE) is what the file is compiled for. `routines` are what the file calls in assembly.
@@ -38,6 +74,7 @@ class Kernel:
     scratch_bytes: int = 0
     defines: tuple[str, ...] = ()
     routines: tuple[AssemblyRoutine, ...] = ()
+    row_wise: RowWise | None = None
 
     @property
     def constant_bytes(self) -> int:

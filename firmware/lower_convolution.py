@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hilnas.firmware.fixed_point import activation_range, scale_accumulator
 from hilnas.firmware.graph import Convolution, Graph, Operator, Tensor
-from hilnas.firmware.kernel import Constants, Kernel, Table
+from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise, Table
 from hilnas.firmware.lowering import (
     CHANNEL_BYTES,
     MAX_SHIFT,
@@ -47,7 +47,8 @@ def _portable_kernel(graph: Graph, operator: Operator) -> Kernel:
     function, source = (
         ("hilnas_convolve_depthwise", "depthwise_convolution.c") if _depthwise(operator) else ("hilnas_convolve", "convolution.c")
     )
-    return Kernel(function, source, weights.elements, channels * CHANNEL_BYTES + PARAMETER_BYTES)
+    rows = RowWise(Order.LATE, f"{function}_rows")
+    return Kernel(function, source, weights.elements, channels * CHANNEL_BYTES + PARAMETER_BYTES, row_wise=rows)
 
 
 def _portable_constants(graph: Graph, operator: Operator) -> Constants:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hilnas.firmware.fixed_point import quantize_multiplier, softmax_exponentials, wide_multiplier
 from hilnas.firmware.graph import Graph, Operator, Pad, Permutation, Pooling, Reduction, Softmax, Svdf
-from hilnas.firmware.kernel import Constants, Kernel, Table
+from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise, Table
 from hilnas.firmware.lowering import (
     MAX_SHIFT,
     Fields,
@@ -215,8 +215,10 @@ def _svdf_constants(graph: Graph, operator: Operator) -> Constants:
 
 
 FULLY_CONNECTED = Lowering(_connected_kernel, _connected_constants)
-ADD = Lowering(fixed_kernel("hilnas_add", "add.c", 44), _addition_constants)
-ADD_DSP = Lowering(fixed_kernel("hilnas_add_dsp", "add_dsp.c", 44), _addition_constants, _addition_is_bounded, dsp=True)
+ADD = Lowering(fixed_kernel("hilnas_add", "add.c", 44, RowWise(Order.PIXELS, "hilnas_add_rows")), _addition_constants)
+ADD_DSP = Lowering(
+    fixed_kernel("hilnas_add_dsp", "add_dsp.c", 44, RowWise(Order.PIXELS)), _addition_constants, _addition_is_bounded, dsp=True
+)
 POOLING = Lowering(_pooling_kernel, _pooling_constants)
 MEAN = Lowering(fixed_kernel("hilnas_reduce_mean", "mean.c", 32), _reduction_constants)
 PAD = Lowering(fixed_kernel("hilnas_pad", "pad.c", 52), _padding_constants)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
 from hilnas.firmware.graph import Activation, Convolution, Graph, Operator, Pooling, Quantization, Tensor
-from hilnas.firmware.kernel import Constants, Kernel
+from hilnas.firmware.kernel import Constants, Kernel, RowWise
 
 Fields = tuple[tuple[str, str], ...]
 CHANNEL_BYTES = 12
@@ -39,9 +39,9 @@ class Lowering:
     assembly: bool = False
 
 
-def fixed_kernel(function: str, source: str, table_bytes: int) -> Callable[[Graph, Operator], Kernel]:
+def fixed_kernel(function: str, source: str, table_bytes: int, row_wise: RowWise | None = None) -> Callable[[Graph, Operator], Kernel]:
     """The kernel of an operator whose shapes do not matter for it."""
-    kernel = Kernel(function, source, table_bytes=table_bytes)
+    kernel = Kernel(function, source, table_bytes=table_bytes, row_wise=row_wise)
     return lambda _graph, _operator: kernel
 
 

@@ -24,7 +24,7 @@ from hilnas.firmware.assembly.spread import Spread
 from hilnas.firmware.assembly.widen import MOST_CHANNELS, Widen
 from hilnas.firmware.fixed_point import activation_range
 from hilnas.firmware.graph import Convolution, Graph, Operator
-from hilnas.firmware.kernel import AssemblyRoutine, Constants, Kernel, Table
+from hilnas.firmware.kernel import AssemblyRoutine, Constants, Kernel, Order, RowWise, Table
 from hilnas.firmware.lowering import Fields, Lowering, biases_of, channel_multipliers, data_of, geometry_field, quantization_of
 
 PACKED_PARAMETERS = 56
@@ -117,7 +117,18 @@ def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
         table_bytes=channels // 2 * 28 + PACKED_PARAMETERS,
         scratch_bytes=packed.scratch_bytes,
         routines=packed.routines,
+        row_wise=_packed_rows(graph, operator, packed),
     )
+
+
+def _packed_rows(graph: Graph, operator: Operator, packed: _Packed) -> RowWise:
+    """Rows that are no multiple of four pixels take a tile more, which costs nearly as much as a whole one."""
+    pointwise = packed.widen is None
+    channels, output = graph.input_of(operator).shape[3], graph.output_of(operator).shape
+    tile = channels * output[3] * 2 if pointwise and output[2] % 4 else 0
+    in_one_row = pointwise and cast("Convolution", operator.attributes).strides == (1, 1)
+    order = Order.PIXELS if pointwise else Order.ROWS
+    return RowWise(order, "hilnas_convolve_packed_rows", 1, packed.scratch_bytes, 0, 40, 80 + tile if in_one_row else 0, in_one_row)
 
 
 def _packed_suits(graph: Graph, operator: Operator) -> bool:
@@ -210,6 +221,26 @@ def _planar_kernel(graph: Graph, operator: Operator) -> Kernel:
         table_bytes=channels * header + PLANAR_PARAMETERS,
         scratch_bytes=planar.plane_bytes,
         routines=(kernel, *kernel.finishes, Spread()),
+        row_wise=_planar_rows(graph, operator, planar),
+    )
+
+
+def _planar_rows(graph: Graph, operator: Operator, planar: _Planar) -> RowWise:
+    """An image that the code covers, or that has one column, is done in a piece."""
+    kernel = planar.kernel
+    _, height, width, channels = graph.input_of(operator).shape
+    rows = graph.output_of(operator).shape[1]
+    if kernel.whole or kernel.input != (height, width):
+        return RowWise(Order.CHANNELS, chunk=rows)
+    overlapping = (kernel.filter[0] - kernel.stride) * kernel.pitch
+    return RowWise(
+        Order.CHANNELS,
+        "hilnas_convolve_planar_rows",
+        planar.chunk,
+        max(0, overlapping),
+        kernel.stride * kernel.pitch,
+        call_instructions=70 * channels,
+        row_instructions=2 * width * channels,
     )
 
 

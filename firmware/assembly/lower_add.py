@@ -10,9 +10,10 @@ from hilnas.firmware.assembly.add import AddFours, Plane, fit_plane
 from hilnas.firmware.assembly.requantise import scaled
 from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
 from hilnas.firmware.graph import Activation, Graph, Operator, Quantization
-from hilnas.firmware.kernel import Constants, Kernel
+from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise
 from hilnas.firmware.lowering import Lowering, quantization_of
 
+_ROWS = RowWise(Order.PIXELS, "hilnas_add_fitted_rows", call_instructions=60)
 _HEADROOM = 20
 """Bits that both operands gain before they are brought to a common scale."""
 
@@ -45,7 +46,7 @@ def _suits(graph: Graph, operator: Operator) -> bool:
 
 
 def _kernel(_graph: Graph, _operator: Operator) -> Kernel:
-    return Kernel("hilnas_add_fitted", "add_fitted.c", table_bytes=16, routines=(AddFours(),))
+    return Kernel("hilnas_add_fitted", "add_fitted.c", table_bytes=16, routines=(AddFours(),), row_wise=_ROWS)
 
 
 def _constants(graph: Graph, operator: Operator) -> Constants:

@@ -1,22 +1,8 @@
-/* Layers whose inner loops are generated assembly. Every function computes some output rows from input rows that may
- * lie in a ring, so that whole images and rows that stream through a chain of layers take the same code. */
+/* Layers whose inner loops are generated assembly. */
 #ifndef HILNAS_ASSEMBLY_H
 #define HILNAS_ASSEMBLY_H
 
 #include "kernels.h"
-
-/* Rows of an image: row y is at base + (y % ring) * pitch. An image that is there as a whole has ring = its height. */
-typedef struct {
-    const int8_t *base;
-    int32_t pitch, ring;
-} hilnas_rows;
-
-static inline const int8_t *hilnas_row(const hilnas_rows *rows, int32_t y) {
-    while (y >= rows->ring) {
-        y -= rows->ring;
-    }
-    return rows->base + y * rows->pitch;
-}
 
 /* Arguments of the dot products (assembly/convolve.py). */
 typedef struct {
@@ -94,6 +80,8 @@ typedef struct {
 } hilnas_fitted_addition;
 
 void hilnas_add_fitted(const hilnas_fitted_addition *layer, const int8_t *first, const int8_t *second, int8_t *output);
+void hilnas_add_fitted_rows(const hilnas_fitted_addition *layer, const hilnas_rows *first, const hilnas_rows *second,
+                            int32_t first_row, int32_t count, int8_t *output);
 void hilnas_add_fours(int32_t fours, const int8_t *first, const int8_t *second, int8_t *output, int32_t a, int32_t b,
                       int32_t c);
 

@@ -2,7 +2,7 @@
 #include "fixed_point.h"
 #include "kernels.h"
 
-static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const int8_t *input, const int8_t *weights,
+static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const hilnas_rows *input, const int8_t *weights,
                           int32_t top, int32_t left) {
     int32_t sum = 0;
     for (int32_t ky = 0; ky < g->window_height; ky++) {
@@ -12,7 +12,7 @@ static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const in
             if (y < 0 || y >= g->input_height || x < 0 || x >= g->input_width) {
                 continue;
             }
-            const int8_t *pixel = input + (y * g->input_width + x) * g->input_channels;
+            const int8_t *pixel = hilnas_row(input, y) + x * g->input_channels;
             for (int32_t c = 0; c < g->input_channels; c++) {
                 sum += weights[c] * (pixel[c] - zero_point);
             }
@@ -21,10 +21,11 @@ static int32_t accumulate(const hilnas_geometry *g, int32_t zero_point, const in
     return sum;
 }
 
-void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_t *output) {
+void hilnas_convolve_rows(const hilnas_convolution *layer, const hilnas_rows *input, int32_t first, int32_t count,
+                          int8_t *output) {
     const hilnas_geometry *g = &layer->geometry;
     const int32_t filter = g->window_height * g->window_width * g->input_channels;
-    for (int32_t oy = 0; oy < g->output_height; oy++) {
+    for (int32_t oy = first; oy < first + count; oy++) {
         for (int32_t ox = 0; ox < g->output_width; ox++) {
             const int8_t *weights = layer->weights;
             const int32_t top = oy * g->stride_y - g->pad_top, left = ox * g->stride_x - g->pad_left;
@@ -36,4 +37,10 @@ void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_
             }
         }
     }
+}
+
+void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_t *output) {
+    const hilnas_geometry *g = &layer->geometry;
+    const hilnas_rows rows = {input, g->input_width * g->input_channels, g->input_height};
+    hilnas_convolve_rows(layer, &rows, 0, g->output_height, output);
 }

@@ -31,6 +31,24 @@ typedef struct {
     int16_t pad_top, pad_left;
 } hilnas_geometry;
 
+/* Rows of an image: row y is at base + (y % ring) * pitch. An image that is there as a whole has ring = its height.
+ * Functions that end in _rows compute output rows `first` .. `first + count - 1`, one behind the other, from such rows.
+ */
+typedef struct {
+    const int8_t *base;
+    int32_t pitch, ring;
+} hilnas_rows;
+
+static inline const int8_t *hilnas_row(const hilnas_rows *rows, int32_t y) {
+    return rows->base + y % rows->ring * rows->pitch;
+}
+
+/* What a chain of layers does next: some output rows of one of them. */
+typedef struct {
+    uint8_t layer, count;
+    uint16_t first;
+} hilnas_step;
+
 typedef struct {
     hilnas_geometry geometry;
     int16_t input_zero_point;
@@ -41,9 +59,13 @@ typedef struct {
 
 /* Weights: output channel, window row, window column, input channel. */
 void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
+void hilnas_convolve_rows(const hilnas_convolution *layer, const hilnas_rows *input, int32_t first, int32_t count,
+                          int8_t *output);
 
 /* Weights: window row, window column, output channel. Output channels are a multiple of input channels. */
 void hilnas_convolve_depthwise(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
+void hilnas_convolve_depthwise_rows(const hilnas_convolution *layer, const hilnas_rows *input, int32_t first,
+                                    int32_t count, int8_t *output);
 
 /* The same with a multiplier of 62 bits, high * 2^32 + low, and one rounding: (acc + bias) * multiplier / 2^32 /
  * 2^shift. */
@@ -97,6 +119,8 @@ typedef struct {
 } hilnas_addition;
 
 void hilnas_add(const hilnas_addition *layer, const int8_t *first, const int8_t *second, int8_t *output);
+void hilnas_add_rows(const hilnas_addition *layer, const hilnas_rows *first, const hilnas_rows *second,
+                     int32_t first_row, int32_t count, int8_t *output);
 void hilnas_add_dsp(const hilnas_addition *layer, const int8_t *first, const int8_t *second, int8_t *output);
 
 typedef struct {

@@ -61,25 +61,34 @@ static void spread(const hilnas_planar_convolution *layer, const hilnas_rows *in
     }
 }
 
-static void clear_padding_rows(const hilnas_planar_convolution *layer, const chunk_rows *chunk, int8_t *planes) {
+static void clear_padding_rows(const hilnas_planar_convolution *layer, const chunk_rows *chunk, int32_t plane_bytes,
+                               int8_t *planes) {
     const int32_t above = (chunk->begin - chunk->top) * layer->pitch, inside = (chunk->end - chunk->top) * layer->pitch;
     clear(planes, above);
-    clear(planes + inside, layer->plane_bytes - inside);
+    clear(planes + inside, plane_bytes - inside);
+}
+
+/* Of the planes for some output rows. */
+static int32_t plane_bytes_of(const hilnas_planar_convolution *layer, int32_t rows) {
+    const hilnas_geometry *g = &layer->geometry;
+    const int32_t bytes = ((rows - 1) * g->stride_y + g->window_height) * layer->pitch;
+    return bytes < layer->plane_bytes ? bytes : layer->plane_bytes;
 }
 
 void hilnas_convolve_planar_rows(const hilnas_planar_convolution *layer, const hilnas_rows *input, int32_t first,
                                  int32_t count, int8_t *output, int8_t *scratch) {
     const hilnas_geometry *g = &layer->geometry;
     const int32_t output_pitch = g->output_width * g->output_channels;
+    const int32_t plane_bytes = plane_bytes_of(layer, count < layer->chunk ? count : layer->chunk);
     if (layer->zeros_beside) {
-        clear(scratch, layer->plane_bytes);
+        clear(scratch, plane_bytes);
     }
     for (int32_t done = 0; done < count; done += layer->chunk) {
         const int32_t rows = count - done < layer->chunk ? count - done : layer->chunk;
         chunk_rows chunk;
         prepare(layer, first + done, rows, &chunk);
         if (layer->zeros_above) {
-            clear_padding_rows(layer, &chunk, scratch);
+            clear_padding_rows(layer, &chunk, plane_bytes, scratch);
         }
         const uint8_t *stream = layer->stream;
         for (int32_t channel = 0; channel < g->input_channels; channel += 4, stream += 4 * layer->channel_bytes) {

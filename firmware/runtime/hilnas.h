@@ -28,8 +28,8 @@ void hilnas_reset(void);
  * hilnas_exit_count for the final output. Outputs behind a taken exit are not written. */
 uint32_t hilnas_run(uint32_t flags);
 
-/* Called before layer `index` and, with hilnas_layer_count, when the run ends, by exit or not. Weak and empty in the
- * model; the measuring firmware replaces it and emulators hook its address. */
+/* Called before layer `index`, or each time before some of its rows, and, with hilnas_layer_count, when the run ends,
+ * by exit or not. Weak and empty in the model; the measuring firmware replaces it and emulators hook its address. */
 void hilnas_layer_mark(uint32_t index);
 
 #endif

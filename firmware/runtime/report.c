@@ -22,10 +22,12 @@ static struct {
 /* The register bit that start-up waited for in vain, or a null pointer. */
 static const char *never_ready;
 
-/* The running inference: the layer that runs, and when it or the code between layers began. */
+/* The running inference: the layer that runs, and when it or the code between layers began; the layer that comes next.
+ * Layers through which rows stream run in turns. */
 static struct {
     uint32_t layer;
     uint32_t since;
+    uint32_t next;
 } running;
 
 /* Neither the cycles of a layer nor those of the inference count what happens in here. */
@@ -33,10 +35,14 @@ __attribute__((noinline, used)) void hilnas_layer_mark(uint32_t index) {
     uint32_t cycles = core_cycles() - running.since;
     last.cycles += cycles;
     if (running.layer < HILNAS_LAYER_COUNT) {
-        last.layer_cycles[running.layer] = cycles;
+        const uint32_t before = last.layer_cycles[running.layer];
+        last.layer_cycles[running.layer] = before == NOT_RUN ? cycles : before + cycles;
     }
     running.layer = index;
-    uart_try_put((uint8_t)(HILNAS_TICK | (index & 0x7F)));
+    if (index >= running.next) {
+        running.next = index + 1u;
+        uart_try_put((uint8_t)(HILNAS_TICK | (index & 0x7F)));
+    }
     running.since = core_cycles();
 }
 
@@ -59,6 +65,7 @@ static void run_model(uint32_t seq, uint32_t flags) {
         last.layer_cycles[i] = NOT_RUN;
     }
     running.layer = NOT_RUN;
+    running.next = 0;
     running.since = core_cycles();
     last.exit = hilnas_run(flags);
     last.cycles += core_cycles() - running.since;

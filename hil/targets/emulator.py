@@ -96,8 +96,8 @@ class EmulatorTarget:
 
 
 def _with_instructions(inference: Inference, marks: Sequence[Mark]) -> Inference:
-    """Adds the instructions between the marks: from the return of one to the entry of the next."""
+    """Adds the instructions between the marks: from the return of one to the entry of the next. Streamed layers have many."""
     layers: list[int | None] = [None] * len(inference.layer_cycles)
     for mark, following in pairwise(marks):
-        layers[mark.argument] = following.entry_instructions - mark.return_instructions
+        layers[mark.argument] = (layers[mark.argument] or 0) + following.entry_instructions - mark.return_instructions
     return replace(inference, layer_instructions=tuple(layers), instructions=sum(count for count in layers if count is not None))

@@ -1,0 +1,52 @@
+"""Layers of a program as rows of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import TYPE_CHECKING
+
+from hilnas.firmware.graph import Convolution, Graph, Tensor
+from hilnas.firmware.streaming import Image, Stage
+
+if TYPE_CHECKING:
+    from hilnas.firmware.lower import Layer
+
+
+def stage_of(graph: Graph, layer: Layer, numbers: Mapping[int, int]) -> Stage | None:
+    """A layer as rows; `numbers` gives the number of each tensor. None if nothing is known of the order in which it reads and writes."""
+    operator, kernel = layer.operator, layer.kernel
+    if kernel.row_wise is None or len(operator.outputs) != 1:
+        return None
+    activations = [index for index in operator.inputs if index is not None and graph.tensors[index].data is None]
+    attributes = operator.attributes
+    window, strides, pad_top = 1, (1, 1), 0
+    if isinstance(attributes, Convolution):
+        if not has_rows(graph.input_of(operator)):
+            return None
+        height = graph.input_of(operator, 1).shape[1]
+        window, strides, pad_top = (height - 1) * attributes.dilations[0] + 1, attributes.strides, attributes.padding.top
+    return Stage(
+        kernel.row_wise,
+        _image(graph.tensors[activations[0]]),
+        _image(graph.tensors[operator.outputs[0]]),
+        window,
+        strides,
+        pad_top,
+        kernel.scratch_bytes,
+        tuple(numbers[index] for index in activations),
+        numbers[operator.outputs[0]],
+    )
+
+
+def has_rows(tensor: Tensor) -> bool:
+    """Whether it is one image."""
+    return len(tensor.shape) == 4 and tensor.shape[0] == 1
+
+
+def _image(tensor: Tensor) -> Image:
+    shape = tensor.shape
+    size = tensor.size_bytes // max(tensor.elements, 1)
+    if has_rows(tensor):
+        return Image(shape[1], shape[2], shape[3] * size)
+    return Image(1, prod(shape[:-1]), shape[-1] * size if shape else size)

@@ -1,0 +1,255 @@
+"""Cuts a program into segments: single layers, and chains of layers through which rows stream.
+
+Streaming saves memory and costs instructions. The cut is the one of the smallest peak whose added instructions stay within a budget:
+for a given peak the cheapest cut is found by dynamic programming over the layers, and the smallest peak by bisection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import inf
+
+from hilnas.firmware.lower import Layer, Program
+from hilnas.firmware.row_geometry import has_rows, stage_of
+from hilnas.firmware.streaming import LARGEST_ROW, Distance, Schedule, Stage, schedule, whole
+
+BLOCKS = (1, 2, 4, 8)
+"""Rows a step that are tried."""
+
+LONGEST_CHAIN = 12
+INSTRUCTIONS_PER_MAC = 1.2
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Layers `first` to `last`, through which rows stream if there are several. `schedule` is None if nothing is known of the order in
+    which a single layer reads and writes; its number n stands for the tensor `tensors[n]`."""
+
+    first: int
+    last: int
+    scratch_bytes: int
+    schedule: Schedule | None = None
+    tensors: tuple[int, ...] = ()
+
+    @property
+    def streams(self) -> bool:
+        """Whether it runs by steps."""
+        return self.last > self.first
+
+    @cached_property
+    def rings(self) -> dict[int, int]:
+        """Rows of the ring of each tensor that exists in this segment only."""
+        return {self.tensors[number]: rows for number, rows in self.schedule.rings} if self.schedule else {}
+
+    @cached_property
+    def distances(self) -> dict[tuple[int, int], Distance]:
+        """Where an input and an output may share memory; by (input, output)."""
+        pairs = self.schedule.distances if self.schedule else ()
+        return {(self.tensors[source], self.tensors[target]): distance for (source, target), distance in pairs}
+
+    @property
+    def added_instructions(self) -> int:
+        """By estimate, over its layers one after the other."""
+        return self.schedule.added_instructions if self.schedule else 0
+
+
+@dataclass(frozen=True)
+class Lives:
+    """The tensors that own bytes, by index: size, first and last layer that uses them; those that several tensors share, and those that
+    are needed after the run: outputs and state."""
+
+    sizes: dict[int, int]
+    first: dict[int, int]
+    last: dict[int, int]
+    shared: frozenset[int]
+    needed_later: frozenset[int]
+
+    def dies_in(self, tensor: int, segment: Segment) -> bool:
+        """Whether its bytes are free after the segment."""
+        return self.last[tensor] <= segment.last and tensor not in self.needed_later
+
+
+def tensor_lives(program: Program) -> Lives:
+    """Inputs live from the start, outputs to the end, and state that is kept between runs always."""
+    graph = program.graph
+    end = len(program.layers) - 1
+    first = {graph.storage(tensor): 0 for tensor in graph.inputs}
+    last = dict.fromkeys(first, 0)
+    for position, layer in enumerate(program.layers):
+        for root in activations(program, layer):
+            if graph.tensors[root].variable:
+                first[root], last[root] = 0, end
+            else:
+                last[root] = position
+        for index in layer.operator.outputs:
+            first[graph.storage(index)] = position
+            last.setdefault(graph.storage(index), position)
+    for index in graph.outputs:
+        last[graph.storage(index)] = end
+    shared = frozenset(map(graph.storage, graph.same_bytes))
+    later = frozenset(map(graph.storage, graph.outputs)) | {root for root in first if graph.tensors[root].variable}
+    return Lives({root: graph.tensors[root].size_bytes for root in first}, first, last, shared, later)
+
+
+def activations(program: Program, layer: Layer) -> list[int]:
+    """The tensors that own the bytes that a layer reads, constants apart."""
+    graph = program.graph
+    return [graph.storage(index) for index in layer.operator.inputs if index is not None and graph.tensors[index].data is None]
+
+
+def cuts(program: Program, lives: Lives, added_share: float) -> Iterator[tuple[Segment, ...]]:
+    """Cuts of ever larger peaks whose added instructions stay below `added_share` of the program's; at least one."""
+    budget = added_share * INSTRUCTIONS_PER_MAC * program.macs
+    candidates = _candidates(program, lives, budget)
+    count = len(program.layers)
+    peaks = sorted({peak for _, peak in candidates})
+    low, high = 0, len(peaks) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if _cheapest(candidates, count, peaks[middle])[0] <= budget:
+            high = middle
+        else:
+            low = middle + 1
+    found: tuple[Segment, ...] = ()
+    for peak in peaks[low:]:
+        cost, cut = _cheapest(candidates, count, peak)
+        if cost <= budget and cut != found:
+            found = cut
+            yield cut
+
+
+def peak_of(program: Program, lives: Lives, cut: tuple[Segment, ...]) -> int:
+    """A lower bound of the memory that a cut takes, in bytes."""
+    return max(_needed(program, lives, segment) for segment in cut)
+
+
+def ring_sizes(program: Program, segment: Segment) -> dict[int, int]:
+    """Bytes of the rings of a segment."""
+    tensors = program.graph.tensors
+    return {tensor: tensors[tensor].size_bytes // tensors[tensor].shape[1] * rows for tensor, rows in segment.rings.items()}
+
+
+def _cheapest(candidates: list[tuple[Segment, int]], count: int, most: int) -> tuple[float, tuple[Segment, ...]]:
+    """The cut of the least added instructions among those whose peak is at most `most`, and these instructions."""
+    costs = [0.0, *[inf] * count]
+    ways: list[Segment | None] = [None] * (count + 1)
+    for segment, peak in candidates:
+        cost = costs[segment.first] + segment.added_instructions
+        if peak <= most and cost < costs[segment.last + 1]:
+            costs[segment.last + 1], ways[segment.last + 1] = cost, segment
+    if costs[count] == inf:
+        return inf, ()
+    cut: list[Segment] = []
+    position = count
+    while position:
+        segment_ = ways[position]
+        assert segment_ is not None
+        cut.append(segment_)
+        position = segment_.first
+    return costs[count], tuple(reversed(cut))
+
+
+def _candidates(program: Program, lives: Lives, budget: float) -> list[tuple[Segment, int]]:
+    """The segments that a cut may have, with their peaks, by first layer.
+
+    A layer that alone needs no more than the plan will need anyway is in no chain for its own sake, so chains are looked at only around
+    layers that need more, the most needy first.
+    """
+    finder = _Chains(program, lives)
+    singles = [(segment, _needed(program, lives, segment)) for segment in map(finder.single, range(len(program.layers)))]
+    found = dict.fromkeys(singles)
+    bound = 0
+    for single, peak in sorted(singles, key=lambda item: -item[1]):
+        if peak <= bound:
+            break
+        around = list(finder.around(single.first))
+        found.update(dict.fromkeys(around))
+        bound = max(bound, min([peak, *(least for chain, least in around if chain.added_instructions <= budget)]))
+    return sorted(found, key=lambda item: (item[0].first, item[0].last))
+
+
+class _Chains:
+    """Finds the segments of a program."""
+
+    def __init__(self, program: Program, lives: Lives) -> None:
+        self._program = program
+        self._lives = lives
+        roots = {index: program.graph.storage(index) for index in range(len(program.graph.tensors))}
+        self._stages = [stage_of(program.graph, layer, roots) for layer in program.layers]
+        self._flows = [_flows(program, lives, layer, stage) for layer, stage in zip(program.layers, self._stages, strict=True)]
+        self._known: dict[tuple[int, int], list[tuple[Segment, int]]] = {}
+
+    def single(self, index: int) -> Segment:
+        """One layer, by itself."""
+        stage, scratch = self._stages[index], self._program.layers[index].kernel.scratch_bytes
+        if stage is None:
+            return Segment(index, index, scratch)
+        (canonical,), tensors = _renumbered([stage])
+        return Segment(index, index, scratch, whole(canonical), tensors)
+
+    def around(self, index: int) -> Iterator[tuple[Segment, int]]:
+        """Every chain that the layer is in, with its peak."""
+        for first in range(index, max(-1, index - LONGEST_CHAIN), -1):
+            if not self._flows[first]:
+                return
+            for last in range(max(index, first + 1), min(first + LONGEST_CHAIN, len(self._flows))):
+                if not self._flows[last]:
+                    break
+                yield from self._chains(first, last)
+
+    def _chains(self, first: int, last: int) -> list[tuple[Segment, int]]:
+        """Layers `first` to `last`, streamed with different numbers of rows a step."""
+        if (first, last) not in self._known:
+            lives = self._lives
+            stages, tensors = _renumbered([stage for stage in self._stages[first : last + 1] if stage is not None])
+            kept = frozenset(
+                stage.output
+                for stage in stages
+                if not first < lives.last[tensors[stage.output]] <= last or tensors[stage.output] in lives.needed_later
+            )
+            planned = [schedule(stages, kept, block) for block in BLOCKS]
+            chains = [Segment(first, last, one.scratch_bytes, one, tensors) for one in planned]
+            self._known[first, last] = [(chain, _needed(self._program, lives, chain)) for chain in chains]
+        return self._known[first, last]
+
+
+def _renumbered(stages: Sequence[Stage]) -> tuple[tuple[Stage, ...], tuple[int, ...]]:
+    """The stages with tensors numbered in order of appearance, so that equal chains are planned once; and the tensor of each number."""
+    numbers: dict[int, int] = {}
+    for stage in stages:
+        for tensor in (*stage.inputs, stage.output):
+            numbers.setdefault(tensor, len(numbers))
+    made = (replace(stage, inputs=tuple(numbers[tensor] for tensor in stage.inputs), output=numbers[stage.output]) for stage in stages)
+    return tuple(made), tuple(numbers)
+
+
+def _flows(program: Program, lives: Lives, layer: Layer, stage: Stage | None) -> bool:
+    """Whether rows can stream through a layer."""
+    graph = program.graph
+    tensors = [graph.tensors[index] for index in layer.operator.inputs if index is not None and graph.tensors[index].data is None]
+    tensors += [graph.tensors[index] for index in layer.operator.outputs]
+    row_wise = layer.kernel.row_wise
+    return (
+        row_wise is not None
+        and row_wise.function is not None
+        and stage is not None
+        and stage.output not in lives.shared
+        and layer.exit is None
+        and all(has_rows(tensor) and tensor.dtype == "int8" and tensor.shape[1] <= LARGEST_ROW for tensor in tensors)
+    )
+
+
+def _needed(program: Program, lives: Lives, segment: Segment) -> int:
+    """Bytes that a segment needs at least: what lives during it, less what its inputs and outputs can share."""
+    rings = ring_sizes(program, segment)
+    living = [tensor for tensor in lives.sizes if lives.first[tensor] <= segment.last and lives.last[tensor] >= segment.first]
+    total = segment.scratch_bytes + sum(rings.get(tensor, lives.sizes[tensor]) for tensor in living)
+    shared: dict[int, int] = {}
+    for (source, target), distance in segment.distances.items():
+        if lives.dies_in(source, segment):
+            apart = max(distance.least, 0)
+            extent = max(lives.sizes[source] + apart, lives.sizes[target])
+            shared[target] = shared.get(target, 0) + max(0, lives.sizes[source] + lives.sizes[target] - extent)
+    return total - sum(min(lives.sizes[target], bytes_) for target, bytes_ in shared.items())
