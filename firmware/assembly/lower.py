@@ -122,13 +122,21 @@ def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
 
 
 def _packed_rows(graph: Graph, operator: Operator, packed: _Packed) -> RowWise:
-    """Rows that are no multiple of four pixels take a tile more, which costs nearly as much as a whole one."""
-    pointwise = packed.widen is None
-    channels, output = graph.input_of(operator).shape[3], graph.output_of(operator).shape
-    tile = channels * output[3] * 2 if pointwise and output[2] % 4 else 0
-    in_one_row = pointwise and cast("Convolution", operator.attributes).strides == (1, 1)
-    order = Order.PIXELS if pointwise else Order.ROWS
-    return RowWise(order, "hilnas_convolve_packed_rows", 1, packed.scratch_bytes, 0, 40, 80 + tile if in_one_row else 0, in_one_row)
+    """Where the image is one long row to the kernel, what is left behind its tiles of four pixels must be left of a row, too. Each row then
+    takes a tile more, which costs nearly as much as a whole one."""
+    _, rows, width, channels = graph.output_of(operator).shape
+    if packed.widen is not None:
+        return RowWise(Order.ROWS, "hilnas_convolve_packed_rows", fixed_scratch_bytes=packed.scratch_bytes, call_instructions=40)
+    in_one_row = cast("Convolution", operator.attributes).strides == (1, 1)
+    tile = graph.input_of(operator).shape[3] * channels * 2 if in_one_row and width % 4 else 0
+    return RowWise(
+        Order.PIXELS,
+        "hilnas_convolve_packed_rows" if not in_one_row or width % 4 == rows * width % 4 else None,
+        fixed_scratch_bytes=packed.scratch_bytes,
+        call_instructions=40,
+        row_instructions=80 + tile if in_one_row else 0,
+        whole_rows=in_one_row,
+    )
 
 
 def _packed_suits(graph: Graph, operator: Operator) -> bool:

@@ -59,7 +59,7 @@ def test_the_manifest_tells_what_the_elf_is(model: Path, board: Board, tmp_path:
     sections = read_sections(image.elf)
     flash = board.memories["flash"]
     assert manifest.flash_bytes == sum(section.size_bytes for section in sections if section.loaded)
-    assert manifest.sram_bytes >= manifest.arena_bytes >= 16 * 16 * 12
+    assert manifest.sram_bytes >= manifest.arena_bytes >= 16 * 16 * 8
     assert manifest.flash_bytes > manifest.code_bytes + manifest.weight_bytes
     assert all(flash.base <= section.address < flash.end for section in sections if section.executable)
     assert (tmp_path / "image" / "src" / "model.c").read_text().startswith("/* Made by hilnas")
