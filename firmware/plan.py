@@ -20,7 +20,7 @@ ALIGNMENT = 8
 ADDED_SHARE = 0.05
 """Of the instructions: what streaming may add."""
 
-_MOVES, _DIRECTED_MOVES = 60, 20
+_MOVES, _DIRECTED_MOVES = 40, 15
 _BOUNDLESS = 2**63
 _CUTS = 4
 """Cuts that are placed; the smallest one is taken."""

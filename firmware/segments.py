@@ -15,10 +15,10 @@ from hilnas.firmware.lower import Layer, Program
 from hilnas.firmware.row_geometry import has_rows, stage_of
 from hilnas.firmware.streaming import LARGEST_ROW, Distance, Schedule, Stage, schedule, whole
 
-BLOCKS = (1, 2, 4, 8)
-"""Rows a step that are tried."""
+BLOCKS = (8, 4, 2, 1)
+"""Rows a step that are tried; fewer take less memory and more instructions."""
 
-LONGEST_CHAIN = 12
+LONGEST_CHAIN = 8
 INSTRUCTIONS_PER_MAC = 1.2
 
 
@@ -157,31 +157,33 @@ def _candidates(program: Program, lives: Lives, budget: float) -> list[tuple[Seg
     A layer that alone needs no more than the plan will need anyway is in no chain for its own sake, so chains are looked at only around
     layers that need more, the most needy first.
     """
-    finder = _Chains(program, lives)
-    singles = [(segment, _needed(program, lives, segment)) for segment in map(finder.single, range(len(program.layers)))]
-    found = dict.fromkeys(singles)
+    finder = _Finder(program, lives, budget)
+    found = dict.fromkeys(finder.singles)
     bound = 0
-    for single, peak in sorted(singles, key=lambda item: -item[1]):
+    for single, peak in sorted(finder.singles, key=lambda item: -item[1]):
         if peak <= bound:
             break
         around = list(finder.around(single.first))
         found.update(dict.fromkeys(around))
-        bound = max(bound, min([peak, *(least for chain, least in around if chain.added_instructions <= budget)]))
+        bound = max(bound, min([peak, *(least for _, least in around)]))
     return sorted(found, key=lambda item: (item[0].first, item[0].last))
 
 
-class _Chains:
-    """Finds the segments of a program."""
+class _Finder:
+    """Finds the segments of a program. `singles` are its layers, each by itself, with their peaks."""
 
-    def __init__(self, program: Program, lives: Lives) -> None:
+    def __init__(self, program: Program, lives: Lives, budget: float) -> None:
         self._program = program
+        self._budget = budget
         self._lives = lives
         roots = {index: program.graph.storage(index) for index in range(len(program.graph.tensors))}
         self._stages = [stage_of(program.graph, layer, roots) for layer in program.layers]
         self._flows = [_flows(program, lives, layer, stage) for layer, stage in zip(program.layers, self._stages, strict=True)]
         self._known: dict[tuple[int, int], list[tuple[Segment, int]]] = {}
+        alone = map(self._single, range(len(program.layers)))
+        self.singles = [(segment, _needed(program, lives, segment)) for segment in alone]
 
-    def single(self, index: int) -> Segment:
+    def _single(self, index: int) -> Segment:
         """One layer, by itself."""
         stage, scratch = self._stages[index], self._program.layers[index].kernel.scratch_bytes
         if stage is None:
@@ -190,7 +192,7 @@ class _Chains:
         return Segment(index, index, scratch, whole(canonical), tensors)
 
     def around(self, index: int) -> Iterator[tuple[Segment, int]]:
-        """Every chain that the layer is in, with its peak."""
+        """Every chain that the layer is in and that adds no more instructions than it may, with its peak."""
         for first in range(index, max(-1, index - LONGEST_CHAIN), -1):
             if not self._flows[first]:
                 return
@@ -200,19 +202,34 @@ class _Chains:
                 yield from self._chains(first, last)
 
     def _chains(self, first: int, last: int) -> list[tuple[Segment, int]]:
-        """Layers `first` to `last`, streamed with different numbers of rows a step."""
+        """Layers `first` to `last`, streamed with different numbers of rows a step; none if that cannot help."""
         if (first, last) not in self._known:
-            lives = self._lives
-            stages, tensors = _renumbered([stage for stage in self._stages[first : last + 1] if stage is not None])
-            kept = frozenset(
-                stage.output
-                for stage in stages
-                if not first < lives.last[tensors[stage.output]] <= last or tensors[stage.output] in lives.needed_later
-            )
-            planned = [schedule(stages, kept, block) for block in BLOCKS]
-            chains = [Segment(first, last, one.scratch_bytes, one, tensors) for one in planned]
-            self._known[first, last] = [(chain, _needed(self._program, lives, chain)) for chain in chains]
+            helps = self._least(first, last) < max(peak for _, peak in self.singles[first : last + 1])
+            self._known[first, last] = list(self._streamed(first, last)) if helps else []
         return self._known[first, last]
+
+    def _streamed(self, first: int, last: int) -> Iterator[tuple[Segment, int]]:
+        lives = self._lives
+        stages, tensors = _renumbered([stage for stage in self._stages[first : last + 1] if stage is not None])
+        read = {tensor for stage in stages for tensor in stage.inputs}
+        kept = frozenset(
+            stage.output
+            for stage in stages
+            if stage.output not in read or lives.last[tensors[stage.output]] > last or tensors[stage.output] in lives.needed_later
+        )
+        for block in BLOCKS:
+            planned = schedule(stages, kept, block)
+            if planned.added_instructions > self._budget:
+                return
+            chain = Segment(first, last, planned.scratch_bytes, planned, tensors)
+            yield chain, _needed(self._program, lives, chain)
+
+    def _least(self, first: int, last: int) -> int:
+        """Bytes that live before a chain or after it, whichever are more: it cannot do with less."""
+        lives = self._lives
+        before = sum(size for tensor, size in lives.sizes.items() if lives.first[tensor] < first <= lives.last[tensor])
+        after = sum(size for tensor, size in lives.sizes.items() if lives.first[tensor] <= last < lives.last[tensor])
+        return max(before, after)
 
 
 def _renumbered(stages: Sequence[Stage]) -> tuple[tuple[Stage, ...], tuple[int, ...]]:

@@ -170,12 +170,16 @@ def _distances(stages: Sequence[Stage], kept: Iterable[int], steps: Sequence[Ste
     inputs = dict.fromkeys(tensor for stage in stages for tensor in stage.inputs if tensor not in outputs)
     for source in inputs:
         for target in outputs.intersection(kept):
-            least, free = (_least_distance(stages, steps, source, target, late) for late in (False, True))
+            least = _least_distance(stages, steps, source, target, late=False)
             in_turns = [
                 stage for stage in stages if source in stage.inputs and target == stage.output and stage.row_wise.order is Order.CHANNELS
             ]
-            grid = in_turns[0].source.pixel if in_turns else 1
-            yield (source, target), Distance(-(-least // grid) * grid, grid, free if in_turns else least)
+            if not in_turns:
+                yield (source, target), Distance(least, 1, least)
+                continue
+            grid = in_turns[0].source.pixel
+            free = _least_distance(stages, steps, source, target, late=True)
+            yield (source, target), Distance(-(-least // grid) * grid, grid, free)
 
 
 def _least_distance(stages: Sequence[Stage], steps: Sequence[Step], source: int, target: int, late: bool) -> int:
