@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,10 +75,10 @@ def test_more_exits_and_blocks_never_need_less() -> None:
 
 
 def test_a_network_larger_than_the_board_still_has_a_size() -> None:
-    space = McuSpace(FULL_SIZE)
+    space = McuSpace(replace(FULL_SIZE, resolution=448))
     board = load_board("stm32f746g-disco")
     (needs,) = MemoryPlanner(space, lambda row: network_of(space, row), board)(largest(space)[None])
-    assert needs.arena_bytes > 320_000
+    assert needs.arena_bytes > 448 * 448 * 3
 
 
 def test_the_graph_has_the_networks_multiply_accumulates_and_same_padding() -> None:
