@@ -30,9 +30,9 @@ def test_the_error_is_relative_to_what_was_measured() -> None:
 
 def test_the_runs_own_measurements_give_the_loops_own_errors(run: RunFolder) -> None:
     result = run.read(RESULT_NAME, LoopResult)
-    again = recalibrate(run)
+    again = recalibrate(run)  # learns in another order than the loop did
     assert again.before == result.first_fit_error
-    assert again.after.mean == pytest.approx(result.rounds[-1].held_out_error.mean)
+    assert again.after.mean == pytest.approx(result.rounds[-1].held_out_error.mean, rel=1e-3)
     assert again.judged == len(result.held_out.measured)
 
 
