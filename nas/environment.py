@@ -190,6 +190,8 @@ class ArchitectureEnv(gymnasium.Env[Observation, np.int64]):
 class ArchitectureVecEnv(VecEnv):
     """Many `ArchitectureEnv` in lockstep with one prediction a step, after Stable-Baselines3's interface."""
 
+    render_mode: str | None = None
+
     def __init__(self, space: SearchSpace, predictor: Predictor, task: Task, count: int, seed: int) -> None:
         self.walks = Walks(space, predictor, task, count)
         super().__init__(count, _observation_space(self.walks), gymnasium.spaces.Discrete(self.walks.actions))
