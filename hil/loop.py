@@ -10,7 +10,8 @@ import numpy as np
 from hilnas.boards.board import load_board
 from hilnas.hil.budgeting import choose_budget
 from hilnas.hil.loop_configuration import LoopConfiguration
-from hilnas.hil.nets import NetRecord, NetTask, accuracy_of, describe, evaluate_net
+from hilnas.hil.memory_predictor import MemoryNeeds, MemoryPlanner
+from hilnas.hil.nets import NetRecord, NetTask, accuracy_of, describe, evaluate_net, memory_of
 from hilnas.hil.proposals import propose
 from hilnas.hil.recalibrate import FirstNets, Rows, latency_error, measured_metrics, new_predictor, rows
 from hilnas.hil.report import write_report
@@ -24,9 +25,10 @@ from hilnas.nas.searches.memory import Seen
 from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.mcu_network import smallest
 from hilnas.nas.training import Recipe, space_for, train
+from hilnas.progress import progress
 from hilnas.tflite.exits import FINAL_OUTPUT
 
-_RANDOM_NETS = 1000
+_RANDOM_NETS = 500
 _SHOWN_RANDOM_NETS = 300
 
 # One stream of random numbers for each purpose, so that no part's draws depend on another's.
@@ -149,13 +151,20 @@ class Loop:
 
     def _measure(self, what: str, nets: Rows, candidates: Rows = ()) -> list[NetRecord]:
         """Builds and measures nets in the workers; what was measured before is read. `candidates` are also run over the test images."""
-        tasks = [NetTask(self.folder.path, net, net in candidates) for net in nets]
-        return self.workers.map(f"building and measuring {what}", evaluate_net, tasks)
+        tasks = self._tasks(nets, candidates)
+        with progress(f"building and measuring {what}", len(tasks)) as advance:
+            return self.workers.map(evaluate_net, tasks, advance)
 
     def _accuracies(self) -> Accuracies:
         nets = _recorded(self._draw(_TRAINED, self.configuration.trained_accuracies))
-        tasks = [NetTask(self.folder.path, net, False) for net in nets]
-        return Accuracies(nets, tuple(self.workers.map("accuracy of random nets", accuracy_of, tasks)))
+        with progress("accuracy of random nets", len(nets)) as advance:
+            return Accuracies(nets, tuple(self.workers.map(accuracy_of, self._tasks(nets), advance)))
+
+    def _plan_memory(self, nets: Architectures) -> list[MemoryNeeds]:
+        return self.workers.map(memory_of, self._tasks(_recorded(nets)))
+
+    def _tasks(self, nets: Rows, candidates: Rows = ()) -> list[NetTask]:
+        return [NetTask(self.folder.path, net, net in candidates) for net in nets]
 
     def _candidate(self, measured: NetRecord, predicted: Figures, budget: Budget) -> CandidateResult:
         exits = measured.exits
@@ -174,7 +183,7 @@ class Loop:
         )
 
     def _first_fit(self, fitted: Sequence[NetRecord]) -> JointPredictor:
-        predictor = new_predictor(self.space, load_board(self.configuration.board), self.configuration.seed)
+        predictor = new_predictor(self.space, MemoryPlanner(self.space, self._plan_memory), self.configuration.seed)
         trained = self.folder.once("accuracies", Accuracies, self._accuracies)
         predictor.accuracy.update(np.array(trained.nets, dtype=np.int64), Estimate.exact(trained.accuracy))
         predictor.update(rows(fitted), measured_metrics(fitted))

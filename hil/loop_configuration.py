@@ -28,4 +28,4 @@ class LoopConfiguration:
     held_out: int = 16
     proposals: int = 4
     explored: int = 12
-    evaluations: int = 2500
+    evaluations: int = 1500

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,25 +65,40 @@ class RoutineSizes:
         return self._known[routine.symbol]
 
 
-class MemoryPlanner:
-    """Plans the memory of architectures as a build would; each network once."""
+@dataclass(frozen=True)
+class NetworkPlanner:
+    """Plans the memory of single architectures of a space on a board, as a build would."""
 
-    def __init__(self, space: SearchSpace, network_of: Callable[[NDArray[np.int64]], Network], board: Board) -> None:
+    network_of: Callable[[NDArray[np.int64]], Network]
+    memories: Mapping[str, int]
+    routine_sizes: RoutineSizes
+
+    @classmethod
+    def of(cls, network_of: Callable[[NDArray[np.int64]], Network], board: Board) -> NetworkPlanner:
+        """The planner for a board."""
+        return cls(network_of, arena_memories(board), RoutineSizes(board))
+
+    def __call__(self, architecture: NDArray[np.int64]) -> MemoryNeeds:
+        """The needs of one (D,). A network that does not fit the board gets what it would need in one memory."""
+        return memory_needs(self.network_of(architecture), self.memories, self.routine_sizes)
+
+
+class MemoryPlanner:
+    """The memory needs of batches of architectures; each network is planned once."""
+
+    def __init__(self, space: SearchSpace, plan: Callable[[Architectures], Sequence[MemoryNeeds]]) -> None:
+        """`plan` does the work for a batch (N, D), one after the other or in parallel."""
         self._space = space
-        self._network_of = network_of
-        self._memories = arena_memories(board)
-        self._routine_sizes = RoutineSizes(board)
+        self._plan = plan
         self._known: dict[bytes, MemoryNeeds] = {}
 
     def __call__(self, architectures: Architectures) -> list[MemoryNeeds]:
-        """The needs of each of a batch (N, D). A network that does not fit the board gets what it would need in one memory."""
-        return [self._plan(row) for row in np.ascontiguousarray(self._space.canonical(architectures))]
-
-    def _plan(self, row: NDArray[np.int64]) -> MemoryNeeds:
-        key = row.tobytes()
-        if key not in self._known:
-            self._known[key] = memory_needs(self._network_of(row), self._memories, self._routine_sizes)
-        return self._known[key]
+        """The needs of each of a batch (N, D)."""
+        batch = np.ascontiguousarray(self._space.canonical(architectures))
+        missing = {row.tobytes(): row for row in batch if row.tobytes() not in self._known}
+        if missing:
+            self._known.update(zip(missing, self._plan(np.stack(list(missing.values()))), strict=True))
+        return [self._known[row.tobytes()] for row in batch]
 
 
 def memory_needs(network: Network, memories: Mapping[str, int], routine_sizes: RoutineSizes) -> MemoryNeeds:

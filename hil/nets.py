@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from hilnas.firmware.build import build_image
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.measure import measure
 from hilnas.hil.measurement import ExitStatistics, Measurement
+from hilnas.hil.memory_predictor import MemoryNeeds, NetworkPlanner
 from hilnas.hil.run_folder import RunFolder
 from hilnas.hil.samples import Samples
 from hilnas.hil.store import MeasurementStore
@@ -30,9 +31,10 @@ from hilnas.hil.targets import create_target
 from hilnas.nas.accuracy import calibrated_subnet, subnet_accuracy
 from hilnas.nas.data import DataSet, load_data
 from hilnas.nas.spaces.mcu import McuSpace
+from hilnas.nas.spaces.mcu_network import network_of
 from hilnas.nas.subnet import Subnet
 from hilnas.nas.supernet import Supernet
-from hilnas.nas.training import load_supernet
+from hilnas.nas.training import load_supernet, space_for
 from hilnas.tflite.exits import named_exits
 from hilnas.tflite.reference import ReferenceModel
 
@@ -101,6 +103,17 @@ def accuracy_of(task: NetTask) -> float:
     bench = _bench(task.run)
     subnet = calibrated_subnet(bench.supernet, np.array(task.architecture, dtype=np.int64), bench.data.training)
     return subnet_accuracy(subnet, bench.data.validation).accuracy
+
+
+@lru_cache(maxsize=1)
+def _planner(run: Path) -> NetworkPlanner:
+    asked = RunFolder(run).description().configuration
+    return NetworkPlanner.of(partial(network_of, space_for(load_data(asked.data))), load_board(asked.board))
+
+
+def memory_of(task: NetTask) -> MemoryNeeds:
+    """What a net needs in flash and SRAM, from its shapes."""
+    return _planner(task.run)(np.array(task.architecture, dtype=np.int64))
 
 
 def evaluate_net(task: NetTask) -> NetRecord:

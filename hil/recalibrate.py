@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hilnas.boards.board import Board, load_board
+from hilnas.boards.board import load_board
 from hilnas.errors import InputError
 from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, SramPredictor
 from hilnas.hil.nets import NetRecord, recorded_nets
@@ -23,7 +23,6 @@ from hilnas.nas.predictors.joint import JointPredictor
 from hilnas.nas.predictors.mlp import MlpPredictor
 from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.mcu import McuSpace
-from hilnas.nas.spaces.mcu_network import network_of
 from hilnas.nas.spaces.mcu_work import work
 from hilnas.nas.training import space_for
 
@@ -122,12 +121,11 @@ def latency_predictor(space: McuSpace) -> GaussianProcess:
     return GaussianProcess(space.encode, partial(work, space))
 
 
-def new_predictor(space: McuSpace, board: Board, seed: int) -> JointPredictor:
+def new_predictor(space: McuSpace, planner: MemoryPlanner, seed: int) -> JointPredictor:
     """Predictors that know nothing yet but how to compute memory.
 
     Accuracy has many cheap measurements: the study's MLP. Latency has few dear ones.
     """
-    planner = MemoryPlanner(space, partial(network_of, space), board)
     return JointPredictor(
         accuracy=MlpPredictor(space, seed),
         latency_s=latency_predictor(space),

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from hilnas.errors import BuildError
-from hilnas.progress import progress
+from hilnas.progress import Advance
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,25 +32,24 @@ class Workers:
         self._log = log
         self._pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_start, initargs=(os.getpid(), str(log)))
 
-    def map(self, description: str, task: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Does `task` for every item, shows progress, and returns the results in order. The first error ends it.
+    def map(self, task: Callable[[T], R], items: Sequence[T], advance: Advance = lambda steps: None) -> list[R]:
+        """Does `task` for every item and returns the results in order; tells `advance` of each that is done. The first error ends it.
 
         Raises:
             BuildError: a worker died.
             HilnasError: what the task raised.
         """
         futures = [self._pool.submit(task, item) for item in items]
+        pending = set(futures)
         try:
-            with progress(description, total=len(futures)) as advance:
-                pending = set(futures)
-                while pending:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-                    advance(len(done))
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                advance(len(done))
             return [future.result() for future in futures]
         except BrokenProcessPool as error:
-            raise BuildError(f"a worker process died while: {description}", f"See the end of {self._log}; was memory short?") from error
+            raise BuildError("a worker process died", f"See the end of {self._log}; was memory short?") from error
 
     def __enter__(self) -> Workers:
         return self

@@ -53,18 +53,18 @@ def test_results_are_in_the_order_of_the_items(tasks, tmp_path: Path) -> None:
     items = [(name, str(tmp_path / "fifo")) for name in ("receive", "send")]
     # The first item can only end after the second one has begun.
     with Workers(2, tmp_path / "log") as workers:
-        assert workers.map("an exchange", tasks.exchange, items) == ["sent", 4]
+        assert workers.map(tasks.exchange, items) == ["sent", 4]
 
 
 def test_an_error_of_a_task_comes_through_whole(tasks, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="refused 1") as caught, Workers(2, tmp_path / "log") as workers:
-        workers.map("refusals", tasks.refuse, [1])
+        workers.map(tasks.refuse, [1])
     assert caught.value.hint == "a hint"
 
 
 def test_a_worker_that_dies_is_an_error(tasks, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="worker process died"), Workers(2, tmp_path / "log") as workers:
-        workers.map("deaths", tasks.vanish, [1, 2])
+        workers.map(tasks.vanish, [1, 2])
 
 
 def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
     program.write_text(
         "import sys; from pathlib import Path; from hilnas.hil.workers import Workers; import worker_tasks\n"
         "if __name__ == '__main__':\n"
-        "    with Workers(1, Path(sys.argv[1]) / 'log') as workers: workers.map('', worker_tasks.forever, [sys.argv[1] + '/fifo'])\n"
+        "    with Workers(1, Path(sys.argv[1]) / 'log') as workers: workers.map(worker_tasks.forever, [sys.argv[1] + '/fifo'])\n"
     )
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

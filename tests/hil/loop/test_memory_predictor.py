@@ -9,7 +9,7 @@ import pytest
 
 from hilnas.boards.board import load_board
 from hilnas.firmware.image import FirmwareImage
-from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, SramPredictor
+from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, NetworkPlanner, SramPredictor
 from hilnas.hil.nets import NetRecord, recorded_nets
 from hilnas.hil.recalibrate import rows
 from hilnas.hil.run_folder import RunFolder
@@ -24,7 +24,8 @@ BOARD = load_board("nucleo-h743zi2")
 
 
 def planner() -> MemoryPlanner:
-    return MemoryPlanner(SPACE, lambda row: network_of(SPACE, row), BOARD)
+    plan = NetworkPlanner.of(lambda row: network_of(SPACE, row), BOARD)
+    return MemoryPlanner(SPACE, lambda batch: [plan(row) for row in batch])
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_more_exits_and_blocks_never_need_less() -> None:
 def test_a_network_larger_than_the_board_still_has_a_size() -> None:
     space = McuSpace(replace(FULL_SIZE, resolution=448))
     board = load_board("stm32f746g-disco")
-    (needs,) = MemoryPlanner(space, lambda row: network_of(space, row), board)(largest(space)[None])
+    needs = NetworkPlanner.of(lambda row: network_of(space, row), board)(largest(space))
     assert needs.arena_bytes > 448 * 448 * 3
 
 
