@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 import click
@@ -76,8 +75,6 @@ def exit_code(error: e.HilnasError) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
-    # TensorBoard's writer imports TensorFlow where it is installed; what that logs on start is not for the user.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         verbs(standalone_mode=False)
     except e.HilnasError as error:
