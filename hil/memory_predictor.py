@@ -32,8 +32,8 @@ _BOUNDLESS = {"any": 2**31}
 
 @dataclass(frozen=True)
 class MemoryNeeds:
-    """What a network keeps in flash: constants, and the routines made for its shapes; its arenas in whole words; all in bytes. And
-    what the rest of its code consists of."""
+    """What a network keeps in flash: constants, and the routines made for its shapes; its arenas in whole words; all in bytes. What
+    the rest of its code consists of; and how many instructions the memory plan costs, by the planner's estimate."""
 
     constant_bytes: int
     routine_bytes: int
@@ -41,6 +41,7 @@ class MemoryNeeds:
     layers: int
     additions: int
     exits: int
+    added_instructions: int
 
 
 class RoutineSizes:
@@ -121,6 +122,7 @@ def memory_needs(network: Network, memories: Mapping[str, int], routine_sizes: R
         layers=len(program.layers),
         additions=sum(layer.operator.op == ADD for layer in program.layers),
         exits=len(network.thresholds),
+        added_instructions=sum(segment.schedule.added_instructions for segment in plan.segments if segment.streams and segment.schedule),
     )
 
 

@@ -11,18 +11,19 @@ from numpy.typing import ArrayLike
 
 from hilnas.boards.board import load_board
 from hilnas.errors import InputError
-from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, SramPredictor
+from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, NetworkPlanner, SramPredictor
 from hilnas.hil.nets import NetRecord, recorded_nets
 from hilnas.hil.result import LatencyError
 from hilnas.hil.run_folder import RunFolder
 from hilnas.hil.store import MeasurementStore
 from hilnas.nas.data import load_data
-from hilnas.nas.metrics import Estimate, Metrics
+from hilnas.nas.metrics import Estimate, FloatArray, Metrics
 from hilnas.nas.predictors.gaussian_process import MINIMUM_SAMPLES, GaussianProcess
 from hilnas.nas.predictors.joint import JointPredictor
 from hilnas.nas.predictors.mlp import MlpPredictor
 from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.mcu import McuSpace
+from hilnas.nas.spaces.mcu_network import network_of
 from hilnas.nas.spaces.mcu_work import work
 from hilnas.nas.training import space_for
 
@@ -96,11 +97,13 @@ def recalibrate(folder: RunFolder, board: str | None = None, target: str | None 
             "Measure more nets of the run, or import their measurements.",
         )
     space = space_for(load_data(asked.data))
+    plan = NetworkPlanner.of(partial(network_of, space), load_board(asked.board))
+    planner = MemoryPlanner(space, lambda nets: [plan(net) for net in nets])
     fitted = [record for record in records if record.architecture in first.fitted]
     measured = [latencies[record.model_sha256] for record in held_out]
 
     def error_after(learned: Sequence[NetRecord], seconds: Sequence[float]) -> LatencyError:
-        predictor = latency_predictor(space)
+        predictor = latency_predictor(space, planner)
         predictor.update(rows(learned), Estimate.exact(seconds))
         return latency_error(predictor.predict(rows(held_out)).mean, measured)
 
@@ -116,9 +119,17 @@ def recalibrate(folder: RunFolder, board: str | None = None, target: str | None 
     return result
 
 
-def latency_predictor(space: McuSpace) -> GaussianProcess:
-    """Predicts latency from few measurements: a Gaussian process that knows what latency nearly follows."""
-    return GaussianProcess(space.encode, partial(work, space))
+def latency_predictor(space: McuSpace, planner: MemoryPlanner) -> GaussianProcess:
+    """Predicts latency from few measurements: a Gaussian process that knows what latency nearly follows.
+
+    That is the work by kind of layer, and what a memory plan that streams rows takes more than the layers one after the other.
+    """
+
+    def describe(nets: Architectures) -> FloatArray:
+        added = [needs.added_instructions for needs in planner(nets)]
+        return np.column_stack([work(space, nets), np.array(added, dtype=np.float64)])
+
+    return GaussianProcess(space.encode, describe)
 
 
 def new_predictor(space: McuSpace, planner: MemoryPlanner, seed: int) -> JointPredictor:
@@ -128,7 +139,7 @@ def new_predictor(space: McuSpace, planner: MemoryPlanner, seed: int) -> JointPr
     """
     return JointPredictor(
         accuracy=MlpPredictor(space, seed),
-        latency_s=latency_predictor(space),
+        latency_s=latency_predictor(space, planner),
         flash_bytes=FlashPredictor(planner),
         sram_bytes=SramPredictor(planner),
     )

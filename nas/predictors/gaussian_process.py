@@ -72,10 +72,9 @@ class GaussianProcess:
 
         assert self._architectures is not None
         described = self._describe(self._architectures)
-        self._described_mean, self._described_scale = (
-            described.mean(axis=0),
-            np.maximum(described.std(axis=0), 1e-12 + 1e-9 * described.max(axis=0)),
-        )
+        self._described_mean, deviation = described.mean(axis=0), described.std(axis=0)
+        # A column that is the same in all measurements says nothing, of those where it is not either.
+        self._described_scale = np.where(deviation > 1e-9 * np.abs(self._described_mean), deviation, np.inf)
         features = self._encode(self._architectures).astype(np.float64)
         self._features_mean = features.mean(axis=0)
         self._features_scale = np.sqrt(np.maximum(features.var(axis=0).sum(), 1e-12))

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +17,11 @@ from hilnas.hil.recalibrate import latency_error, recalibrate
 from hilnas.hil.result import LatencyError, LoopResult
 from hilnas.hil.run_folder import RESULT_NAME, RunFolder
 from hilnas.hil.store import MeasurementStore
+from hilnas.nas.metrics import Estimate
+from hilnas.nas.network import DIGITS
+from hilnas.nas.predictors.gaussian_process import GaussianProcess
+from hilnas.nas.spaces.mcu import McuSpace
+from hilnas.nas.spaces.mcu_work import work
 
 
 @pytest.fixture
@@ -56,3 +62,12 @@ def test_the_verb_prints_both_errors(run: RunFolder) -> None:
     document = json.loads(result.output)
     assert {"before", "after", "learned", "judged"} <= set(document)
     assert "first fit" in CliRunner().invoke(verbs, ["recalibrate", str(run.path)]).output
+
+
+def test_work_that_no_measured_net_has_does_not_spoil_predictions() -> None:
+    space = McuSpace(DIGITS)
+    nets = space.canonical(space.sample(13, np.random.default_rng(0)))
+    seconds = work(space, nets)[:, 0] * 1e-9
+    process = GaussianProcess(space.encode, lambda batch: np.column_stack([work(space, batch), (batch == nets[-1]).all(axis=1) * 1e4]))
+    process.update(nets[:12], Estimate.exact(seconds[:12]))
+    assert process.predict(nets[12:]).mean[0] == pytest.approx(seconds[12], rel=0.3)
