@@ -16,14 +16,15 @@ Device to host:
     hello seq build board clock engine inputs outputs layers exits    unasked after a reset
     ack seq | data seq index offset data
     layer seq index cycles                       one per layer that ran
-    done seq layers exit cycles crc stack        `layers` were reported; `crc` of all written outputs in order; `stack`: its peak, bytes
+    done seq layers exit cycles crc stack runs   `layers` were reported; `crc` of all written outputs in order; `stack`: its peak, bytes;
+                                                 `runs`: inferences since the last hello, so that no reset goes unseen
     nak seq                                      the last line was damaged: send it again
     error seq reason                             the command cannot be done; before a hello, `never-ready register`: start-up waited
                                                  in vain for this bit, and the clock is not the board's
     fault seq kind pc lr sp cfsr hfsr mmfar bfar the processor faulted
 
 A repeated `run` with the `seq` of the last one is answered from memory, not run again. While the model runs, a byte with the high
-bit set may come before each layer: its low seven bits are the layer's index modulo 128. It belongs to no line.
+bit set may come before each layer: its low seven bits are the layer's index modulo 128. It belongs to no line and stands in none.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ MAX_LINE = 448
 FAULT_KEYS = ("pc", "lr", "sp", "cfsr", "hfsr", "mmfar", "bfar")
 
 _LINE = re.compile(rb"HN([0-9]+) ([a-z]+)((?: [a-z]+=[!-)+-~]*)*)\*([0-9a-f]{8})")
+_LINE_START = b"HN"
 _TICK = 0x80
 
 
@@ -93,7 +95,7 @@ def decode(line: bytes) -> Line | None:
 
 
 def _line_at_end(content: bytes) -> Line | None:
-    lines = (decode(content[start.start() :]) for start in re.finditer(b"HN", content))
+    lines = (decode(content[start.start() :]) for start in re.finditer(_LINE_START, content))
     return next((line for line in lines if line), None)
 
 
@@ -120,7 +122,7 @@ class Decoder:
     def feed(self, data: bytes) -> Iterator[Line | Damaged | Tick]:
         """What `data` completes. Bytes before the `HN` of an undamaged line are noise, and dropped."""
         for byte in data:
-            if byte & _TICK:
+            if byte & _TICK and _LINE_START not in self._pending:
                 yield Tick(byte & ~_TICK)
             elif byte == ord("\n"):
                 content = bytes(self._pending).rstrip(b"\r")

@@ -20,6 +20,7 @@ from hilnas.hil.transport import Transport
 
 _TAKE_EXITS = 1
 _TICKS = 128
+_RESET_HINT = "Check its power supply; a watchdog may be on."
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Session:
         self._events: deque[Line | Damaged | Tick] = deque()
         self._sequence = 0
         self._is_connected = False
+        self._runs = 0
         self._layer: int | None = None
+        self._layer_began = 0.0
         self._layer_cycles: dict[int, int] = {}
         self.attempts: list[str] = []
         self.stack_bytes: int | None = None
@@ -89,6 +92,11 @@ class Session:
         """
         contents = _contents(self._manifest.inputs, inputs)
         done = self._run(contents, _TAKE_EXITS if take_exits else 0)
+        self._runs += 1
+        if done.number("runs") != self._runs:
+            raise ProtocolError(
+                f"the target reset itself unseen: it counts {done.number('runs')} inferences, and ran {self._runs}", _RESET_HINT
+            )
         exit_taken, exits = done.number("exit"), len(self._manifest.exit_thresholds)
         if exit_taken > exits:
             raise ProtocolError(f"the firmware took exit {exit_taken} of {exits}")
@@ -158,11 +166,18 @@ class Session:
         """Sends a command until its reply, or an error line with its number, comes back undamaged."""
         self._sequence += 1
         line = encode(command, seq=self._sequence, **values)
-        for _ in range(self._patience.attempts):
+        tries = 0
+        while tries < self._patience.attempts:
+            is_last_call = self._is_overdue()
             self._transport.write(line)
             answer = self._await(reply)
             if answer is not None:
                 return answer
+            if is_last_call:
+                raise TargetTimeoutError(
+                    f"the target hangs: {self._place()}, silent for {self._patience.run_s:g} s", "Is the layer that slow?"
+                )
+            tries += not self._is_running()
             self.attempts.append(f"{command} {self._sequence}: no undamaged reply, sent again")
         raise TargetTimeoutError(
             f"the target does not answer {command!r}, {self._place()}, after {self._patience.attempts} attempts",
@@ -170,24 +185,20 @@ class Session:
         )
 
     def _await(self, reply: str) -> Line | None:
-        """The reply; None if it stays away or is damaged, so that the command must be sent again."""
+        """The reply; None if it stays away or is damaged, so that the command must be sent again.
+
+        Lines come only while no layer runs: after a damaged one the firmware waits for the host. A layer has its own time to run in.
+        """
         self._layer_cycles = {}
-        give_up = time.monotonic() + self._patience.reply_s
-        while True:
-            event = self._next_event(give_up)
+        give_up = time.monotonic() + min(self._patience.reply_s, self._patience.run_s)
+        while (event := self._next_event(give_up)) is not None:
             now = time.monotonic()
-            if event is None:
-                if self._is_running():
-                    raise TargetTimeoutError(
-                        f"the target hangs: {self._place()}, silent for {self._patience.run_s:g} s", "Is the layer that slow?"
-                    )
-                return None
             if isinstance(event, Tick):
-                self._note_layer(event.index)
-                give_up = now + (self._patience.run_s if self._is_running() else self._patience.reply_s)
+                if reply == "done" and self._note_layer(event.index):
+                    self._layer_began = now
+                    give_up = now + (self._patience.run_s if self._is_running() else self._patience.reply_s)
             elif isinstance(event, Damaged):
-                if not self._is_running():
-                    give_up = min(give_up, now + self._patience.settle_s)
+                give_up = min(give_up, now + (self._patience.reply_s if self._is_running() else self._patience.settle_s))
             elif event.kind == "nak":
                 return None
             else:
@@ -201,6 +212,7 @@ class Session:
                 elif event.kind == reply:
                     is_whole = reply != "done" or len(self._layer_cycles) == event.number("layers")
                     return event if is_whole else None
+        return None
 
     def _next_event(self, give_up: float) -> Line | Damaged | Tick | None:
         while not self._events:
@@ -221,15 +233,23 @@ class Session:
                 "Check the board's supply and clock, and `supply` in its board file.",
             )
         if line.kind == "hello" and line.values.get("seq") == "0" and self._is_connected:
-            raise ProtocolError(f"the target reset itself, {self._place()}", "Check its power supply; a watchdog may be on.")
+            raise ProtocolError(f"the target reset itself, {self._place()}", _RESET_HINT)
 
-    def _note_layer(self, index: int) -> None:
-        """Ticks count modulo 128: the layer is the first one not before the last that has this remainder."""
-        start = 0 if self._layer is None else self._layer
-        self._layer = start + (index - start) % _TICKS
+    def _note_layer(self, index: int) -> bool:
+        """Whether a tick is that of a layer behind the last one noted, or of the end; any other is noise. Ticks count modulo 128."""
+        start = 0 if self._layer is None else self._layer + 1
+        layer = start + (index - start) % _TICKS
+        if layer > len(self._manifest.layers):
+            return False
+        self._layer = layer
+        return True
 
     def _is_running(self) -> bool:
         return self._layer is not None and self._layer < len(self._manifest.layers)
+
+    def _is_overdue(self) -> bool:
+        """Whether the layer that runs has had its time. The end may have been lost: ask once more."""
+        return self._is_running() and time.monotonic() >= self._layer_began + self._patience.run_s
 
     def _place(self) -> str:
         if self._layer is None:

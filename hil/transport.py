@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from types import TracebackType
 from typing import Protocol
 
 import serial
 
-from hilnas.errors import ConnectError, TargetError
+from hilnas.errors import ConnectError, TargetError, TargetTimeoutError
 
 _READ_BYTES = 4096
+_WRITE_S = 10.0
 
 
 class Transport(Protocol):
@@ -22,19 +24,24 @@ class Transport(Protocol):
         """Sends all of it."""
 
 
+class PortForbiddenError(ConnectError):
+    """The user may not open the port: trying again does not help."""
+
+
 class SerialTransport:
-    """Anything that pyserial opens: a port of the host, or `socket://HOST:PORT`. Use as a context manager.
+    """Anything that pyserial opens, for itself alone: a port of the host, `socket://HOST:PORT` or `rfc2217://HOST:PORT`. A context manager.
 
     Raises:
-        ConnectError: it cannot be opened.
+        PortForbiddenError: the user may not open it.
+        ConnectError: it is missing, in use, or cannot be opened for another reason.
     """
 
     def __init__(self, url: str, baud_rate: int) -> None:
         self._url = url
         try:
-            self._port = serial.serial_for_url(url, baudrate=baud_rate, timeout=0)
+            self._port = serial.serial_for_url(url, baudrate=baud_rate, timeout=0, write_timeout=_WRITE_S, exclusive=True)
         except (serial.SerialException, OSError, ValueError) as error:
-            raise ConnectError(f"cannot open {url}: {error}", "Check that it exists and that nothing else uses it.") from error
+            raise _cannot_open(url, error) from error
 
     def __enter__(self) -> SerialTransport:
         return self
@@ -64,8 +71,23 @@ class SerialTransport:
         """
         try:
             self._port.write(data)
+        except serial.SerialTimeoutException as error:
+            raise TargetTimeoutError(f"{self._url} takes no bytes for {_WRITE_S:g} s", "Check the cable and the target's power.") from error
         except (serial.SerialException, OSError) as error:
             raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> TargetError:
         return TargetError(f"the connection to {self._url} broke: {error}", "Check that the target still runs.")
+
+
+def _cannot_open(url: str, error: Exception) -> ConnectError:
+    match getattr(error, "errno", None):
+        case errno.EACCES | errno.EPERM:
+            return PortForbiddenError(
+                f"no permission to open {url}", "Join the group that owns it: sudo usermod -aG dialout $USER, then log in again."
+            )
+        case errno.ENOENT | errno.ENODEV | errno.ENXIO:
+            return ConnectError(f"there is no port {url}", "Check the cable and that the board has power; see `hilnas boards --attached`.")
+        case errno.EBUSY | errno.EAGAIN:
+            return ConnectError(f"another program uses {url}", "End it: a terminal program, or a modem manager.")
+    return ConnectError(f"cannot open {url}: {error}", "Check that it exists and that nothing else uses it.")

@@ -10,9 +10,11 @@
 #define NOT_RUN UINT32_MAX
 #define STACKING_FAILED (1u << 4 | 1u << 12) /* MSTKERR, STKERR: the frame was not written */
 
-/* The last inference. `seq` is that of the command that asked for it, 0 for none. */
+/* The last inference. `seq` is that of the command that asked for it, 0 for none; `runs` counts them since the last
+ * hello. */
 static struct {
     uint32_t seq;
+    uint32_t runs;
     uint32_t exit;
     uint32_t output_crc;
     uint64_t cycles;
@@ -71,6 +73,7 @@ static void run_model(uint32_t seq, uint32_t flags) {
     last.cycles += core_cycles() - running.since;
     last.output_crc = crc_of(hilnas_outputs, written_outputs());
     last.seq = seq;
+    last.runs++;
 }
 
 static void say_hello(uint32_t seq) {
@@ -144,6 +147,7 @@ static void obey_run(uint32_t seq) {
     line_put_number("cycles", last.cycles);
     line_put_number("crc", last.output_crc);
     line_put_number("stack", stack_peak());
+    line_put_number("runs", last.runs);
     line_end();
 }
 
@@ -168,6 +172,7 @@ static void obey(void) {
         say("nak", 0);
     } else if (line_is("hello")) {
         last.seq = 0; /* a new host counts anew */
+        last.runs = 0;
         hilnas_reset();
         say_hello(seq);
     } else if (line_is("input")) {

@@ -92,9 +92,11 @@ def test_an_endless_line_is_given_up() -> None:
     assert only_lines(events) == [Line("ack", {"seq": "1"})]
 
 
-def test_ticks_come_between_and_within_lines() -> None:
+def test_ticks_come_between_lines_and_a_byte_like_one_within_a_line_is_damage() -> None:
     line = encode("ack", seq=5)
-    assert decoded(b"\x85" + line[:4] + b"\x86" + line[4:]) == [Tick(5), Tick(6), Line("ack", {"seq": "5"})]
+    damaged = line[:4] + b"\x86" + line[4:]
+    assert decoded(b"\x85" + line + b"noise\x86") == [Tick(5), Line("ack", {"seq": "5"}), Tick(6)]
+    assert decoded(b"\x85" + damaged + line) == [Tick(5), Damaged(damaged.rstrip()), Line("ack", {"seq": "5"})]
 
 
 def test_every_command_of_full_length_fits_the_firmware() -> None:
