@@ -102,8 +102,26 @@ class Uart(_Declaration):
         return self
 
 
+class Flashing(_Declaration):
+    """How images get into the board: what can flash it, in the order in which it is tried, and what the tools call the part.
+
+    `openocd` is the script for OpenOCD's `-f`, `pyocd` the target type of pyOCD.
+    """
+
+    flashers: tuple[Literal["openocd", "st-flash", "pyocd", "stm32cubeprogrammer"], ...] = Field(min_length=1)
+    openocd: str | None = None
+    pyocd: str | None = None
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Flashing:
+        for flasher, name in (("openocd", self.openocd), ("pyocd", self.pyocd)):
+            if flasher in self.flashers and name is None:
+                raise ValueError(f"flasher {flasher} needs {flasher}: what it calls the part")
+        return self
+
+
 class Board(_Declaration):
-    """A board: core, clock (Hz), memories by name, where the image goes, UART, start-up code, targets that can run it.
+    """A board: core, clock (Hz), memories by name, where the image goes, UART, start-up code, flashing, targets that can run it.
 
     `startup` names the start-up code of the part (`firmware/runtime/clock_<startup>.c`); `supply` is how the part's core is
     powered on this board: by its linear regulator or by its switching one.
@@ -123,7 +141,8 @@ class Board(_Declaration):
     uart: Uart
     startup: Literal["stm32h743", "stm32h7a3", "stm32f746", "mps2-an500"]
     supply: Literal["ldo", "smps"] = "ldo"
-    targets: tuple[Literal["emulator", "qemu"], ...] = Field(min_length=1)
+    flashing: Flashing | None = None
+    targets: tuple[Literal["emulator", "qemu", "renode", "serial", "farm"], ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Board:
@@ -136,6 +155,8 @@ class Board(_Declaration):
         for name in (self.placement.data, self.placement.stack, *self.placement.arena):
             if self.memories[name].kind != "ram":
                 raise ValueError(f"placement puts what is written at run time into {name}, which is not RAM")
+        if self.flashing is None and "serial" in self.targets:
+            raise ValueError("target serial needs flashing: what writes images to the board")
         if self.stack_bytes % 8 or self.stack_bytes > self.memories[self.placement.stack].size:
             raise ValueError(f"stack_bytes must be a multiple of 8 and fit in {self.placement.stack}")
         return self

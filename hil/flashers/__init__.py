@@ -1,0 +1,33 @@
+"""The flashers, by name."""
+
+from __future__ import annotations
+
+from hilnas.boards.board import Board
+from hilnas.errors import InputError, ToolMissingError
+from hilnas.hil.flashers.flasher import Flasher
+
+_FLASHERS: dict[str, Flasher] = {}
+
+FLASHER_NAMES = tuple(_FLASHERS)
+
+
+def choose_flasher(name: str | None, board: Board, probe: str | None) -> Flasher:
+    """The flasher of that name, or else the first of the board's that is installed.
+
+    Raises:
+        InputError: there is none of that name, or the board has none.
+        ToolMissingError: none of the board's is installed.
+    """
+    if board.flashing is None:
+        raise InputError(f"board {board.name} cannot be flashed", "Its board file has no `flashing`; see docs/boards.md.")
+    if name is not None:
+        if name not in _FLASHERS:
+            raise InputError(f"unknown flasher {name!r}", f"Known: {', '.join(FLASHER_NAMES)}.")
+        return _FLASHERS[name]
+    for candidate in board.flashing.flashers:
+        if candidate in _FLASHERS and _FLASHERS[candidate].version() is not None:
+            return _FLASHERS[candidate]
+    raise ToolMissingError(
+        f"none of {', '.join(board.flashing.flashers)} is installed, and {board.name} is flashed by them",
+        "`hilnas doctor` says how to install one.",
+    )
