@@ -65,8 +65,9 @@ def run_job(job: SearchJob) -> SearchResult:
     if job.search == "ppo":
         from hilnas.nas.searches.ppo_search import search_with_ppo
 
-        for given, option in ((job.warm_start, "--warm-start"), (job.settings.checkpoint, "--checkpoint")):
-            if given is not None:
+        refused = {"--warm-start": job.warm_start, "--checkpoint": job.settings.checkpoint, "--early-stop": job.settings.early_stop}
+        for option, given in refused.items():
+            if given:
                 raise InputError(f"ppo has no {option}", "Leave it out, or use another search.")
         return search_with_ppo(space, predictor, job.budget, job.settings, job.seed)
     search = create_search(job.search, space, job.budget, job.seed, job.settings.margin)

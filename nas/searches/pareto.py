@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,3 +66,14 @@ class HypervolumeStop:
             return False
         before, now = self.volumes[-self.patience - 1], self.volumes[-1]
         return now > 0.0 and now - before < self.tolerance * now
+
+    def state(self) -> dict[str, Any]:
+        """The front, its reference and the volumes, as JSON-serialisable values and arrays."""
+        return {"volumes": self.volumes, "front": self._front, "reference": self._reference}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state()`."""
+        self.volumes = [float(volume) for volume in state["volumes"]]
+        self._front, self._reference = (
+            None if state[name] is None else np.asarray(state[name], dtype=np.float64) for name in ("front", "reference")
+        )

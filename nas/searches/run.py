@@ -111,7 +111,7 @@ def run_search(search: Search, predictor: Predictor, budget: Budget, settings: R
     history: list[tuple[int, float]] = []
     stop = HypervolumeStop(budget)
     if settings.checkpoint is not None and settings.checkpoint.exists():
-        counted.evaluations, history = _load(settings.checkpoint, search, best)
+        counted.evaluations, history = _load(settings.checkpoint, search, best, stop)
     saved = counted.evaluations
     with ExitStack() as stack:
         advance = stack.enter_context(progress("searching", settings.evaluations))
@@ -133,10 +133,11 @@ def run_search(search: Search, predictor: Predictor, budget: Budget, settings: R
             advance(len(batch))
             if writer is not None:
                 _log(writer, counted.evaluations, best, budget, metrics)
+            ended = settings.early_stop and stop.should_stop(metrics)
             if settings.checkpoint is not None and counted.evaluations - saved >= CHECKPOINT_EVALUATIONS:
-                _save(settings.checkpoint, search, best, counted.evaluations, history)
+                _save(settings.checkpoint, search, best, stop, counted.evaluations, history)
                 saved = counted.evaluations
-            if settings.early_stop and stop.should_stop(metrics):
+            if ended:
                 break
     if best.architecture is None or best.metrics is None:
         raise InputError("the search proposed no architecture", "Give it at least one evaluation.")
@@ -149,7 +150,7 @@ def _log(writer: Any, evaluations: int, best: Best, budget: Budget, metrics: Met
     writer.add_scalar("search/feasible", float(budget.is_met(metrics).mean()), evaluations)
 
 
-def _save(path: Path, search: Search, best: Best, evaluations: int, history: list[tuple[int, float]]) -> None:
+def _save(path: Path, search: Search, best: Best, stop: HypervolumeStop, evaluations: int, history: list[tuple[int, float]]) -> None:
     assert best.architecture is not None and best.metrics is not None
     document = {
         "search": type(search).__name__,
@@ -159,11 +160,12 @@ def _save(path: Path, search: Search, best: Best, evaluations: int, history: lis
         "architecture": best.architecture,
         "metrics": {name: (estimate.mean, estimate.std) for name, estimate in best.metrics},
         "state": search.state(),
+        "stop": stop.state(),
     }
     write_atomically(path, json.dumps(document, default=lambda array: array.tolist()))
 
 
-def _load(path: Path, search: Search, best: Best) -> tuple[int, list[tuple[int, float]]]:
+def _load(path: Path, search: Search, best: Best, stop: HypervolumeStop) -> tuple[int, list[tuple[int, float]]]:
     from hilnas.nas.metrics import Estimate
 
     try:
@@ -171,6 +173,7 @@ def _load(path: Path, search: Search, best: Best) -> tuple[int, list[tuple[int, 
         if document["search"] != type(search).__name__:
             raise InputError(f"{path} is a checkpoint of {document['search']}", "Resume with the same search, or name another file.")
         search.restore(document["state"])
+        stop.restore(document["stop"])
         best.rank = (document["rank"][0], document["rank"][1])
         best.architecture = np.array(document["architecture"], dtype=np.int64)
         best.metrics = Metrics(**{name: Estimate(np.array(mean), np.array(std)) for name, (mean, std) in document["metrics"].items()})

@@ -17,7 +17,7 @@ def invoke(*arguments: object) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("search", ["ga", "rl", "random", "nsga2", "regularised-evolution", "study-ga", "ppo"])
+@pytest.mark.parametrize("search", ["ga", "rl", "random", "nsga2", "regularised-evolution", "study-ga", "controller", "ppo"])
 def test_search_meets_a_budget_that_nobody_published(data_folder: Path, search: str) -> None:
     text = invoke(
         "search",
@@ -43,7 +43,8 @@ def test_budget_that_nothing_meets_names_the_nearest_net(data_folder: Path) -> N
 
 
 def test_search_refuses_what_it_does_not_know(data_folder: Path, tmp_path: Path) -> None:
-    for arguments in (("--search", "annealing"), ("--budget", "speed=1"), ("--predictors", tmp_path)):
+    unknown = (("--search", "annealing"), ("--budget", "speed=1"), ("--predictors", tmp_path))
+    for arguments in (*unknown, ("--search", "ppo", "--early-stop"), ("--search", "ppo", "--checkpoint", tmp_path / "file")):
         with pytest.raises(InputError):
             invoke("search", "--evaluations", 10, *arguments)
 

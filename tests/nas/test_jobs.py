@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hilnas.errors import ConnectError
 from hilnas.nas.jobs import run_jobs
 from hilnas.nas.limits import parse_budget
+from hilnas.nas.searches.job import SearchJob, run_searches
+from hilnas.nas.searches.run import RunSettings
 
 
 def test_processes_give_the_results_of_one_process_in_order() -> None:
@@ -18,6 +22,15 @@ def test_ray_gives_the_results_of_one_process() -> None:
     pytest.importorskip("ray")
     texts = [f"latency={number}" for number in range(1, 4)]
     assert run_jobs(parse_budget, texts, "jobs", ray="local") == [parse_budget(text) for text in texts]
+
+
+@pytest.mark.data
+def test_a_campaign_of_searches_on_ray_finds_what_one_process_finds(data_folder: Path) -> None:
+    pytest.importorskip("ray")
+    job = SearchJob("rl", parse_budget("latency=1.5,flash=1.8MB"), 3, RunSettings(evaluations=400), data_folder / "seed")
+    here, there = run_searches(job, 2), run_searches(job, 2, ray="local")
+    assert [one.history for one in here] == [one.history for one in there]
+    assert [one.architecture.tolist() for one in here] == [one.architecture.tolist() for one in there]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999999"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,28 @@ def test_answers_that_are_not_finite_are_refused() -> None:
 def test_early_stop_ends_before_the_evaluations_are_spent() -> None:
     settings = RunSettings(evaluations=100_000, batch=50, early_stop=True)
     assert run_search(create_search("ga", SPACE, BUDGET, 0), WorkPredictor(), BUDGET, settings).evaluations < 100_000
+
+
+def test_early_stop_goes_on_with_its_window_after_an_interruption(tmp_path: Path) -> None:
+    class Interrupted(WorkPredictor):
+        answers = 0
+
+        def predict(self, architectures: Architectures) -> Metrics:
+            self.answers += len(architectures)
+            if self.answers > 1500:
+                raise KeyboardInterrupt
+            return super().predict(architectures)
+
+    def search() -> GeneticSearch:
+        return GeneticSearch(SPACE, BUDGET, 0)
+
+    settings = RunSettings(evaluations=100_000, batch=50, early_stop=True)
+    kept = replace(settings, checkpoint=tmp_path / "search.json")
+    undisturbed = run_search(search(), WorkPredictor(), BUDGET, settings)
+    assert undisturbed.evaluations > 1500
+    with pytest.raises(KeyboardInterrupt):
+        run_search(search(), Interrupted(), BUDGET, kept)
+    assert run_search(search(), WorkPredictor(), BUDGET, kept).evaluations == undisturbed.evaluations
 
 
 def test_margin_keeps_limits_by_deviations() -> None:
