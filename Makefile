@@ -25,7 +25,7 @@ help: ## this list
 
 setup: $(VENV)/.installed ## installs what is missing: Debian packages, the virtual environment
 
-$(VENV)/.installed: pyproject.toml $(wildcard setup.py) $(wildcard hil/emulator/*.[ch] hil/emulator/timing/*.[ch])
+$(VENV)/.installed: pyproject.toml $(wildcard setup.py) $(wildcard hil/emulator/*.[ch] hil/emulator/timing/*.[ch] hil/targets/*.c)
 	@./setup.sh $(PYTHON) $(VENV)
 	@touch $@
 

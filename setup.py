@@ -1,4 +1,4 @@
-"""Builds the emulator's native library. Everything else is in pyproject.toml."""
+"""Builds the native libraries: the emulator's, and QEMU's plugin. Everything else is in pyproject.toml."""
 
 from pathlib import Path
 
@@ -16,6 +16,12 @@ setup(
             depends=sorted(str(path) for folder in (EMULATOR, EMULATOR / "timing") for path in folder.glob("*.h")),
             include_dirs=[str(Path(unicorn.__file__).parent / "include"), str(EMULATOR)],
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
-        )
+        ),
+        # QEMU loads it and has the functions that it calls.
+        Extension(
+            "hilnas.hil.targets._qemu_count",
+            sources=["hil/targets/qemu_count.c"],
+            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
+        ),
     ]
 )

@@ -10,6 +10,7 @@ typedef struct {
     uint32_t address;
     uint32_t size; /* 0: a free slot */
     uint32_t instructions;
+    uint64_t executions;
     void *timing;
 } block;
 

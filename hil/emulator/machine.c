@@ -92,7 +92,7 @@ static block *decode(machine *self, uint32_t address, uint32_t size) {
     block *added = NULL;
     if (code && uc_mem_read(self->uc, address, code, size) == UC_ERR_OK) {
         void *timing = self->timing.decode ? self->timing.decode(self->timing.model, address, code, size) : NULL;
-        added = blocks_add(&self->blocks, (block){address, size, thumb_instructions(code, size), timing});
+        added = blocks_add(&self->blocks, (block){address, size, thumb_instructions(code, size), 0, timing});
     }
     free(code);
     if (!added) {
@@ -123,6 +123,7 @@ static void on_block(uc_engine *uc, uint64_t address64, uint32_t size, void *mac
         entered = decode(self, address, size);
     }
     self->running_block = address;
+    entered->executions++;
     if (self->timing.enter) {
         self->timing.enter(self->timing.model, entered->timing);
     }
@@ -399,6 +400,21 @@ const machine_mark *machine_marks(const machine *self) {
 void machine_forget_marks(machine *self) {
     self->mark_count = 0;
     self->return_address = NOWHERE;
+}
+
+size_t machine_executions(const machine *self, machine_block *rows, size_t capacity) {
+    size_t count = 0;
+    for (size_t i = 0; i < self->blocks.capacity; i++) {
+        const block *slot = &self->blocks.slots[i];
+        if (slot->size == 0) {
+            continue;
+        }
+        if (count < capacity) {
+            rows[count] = (machine_block){slot->address, slot->size, slot->executions};
+        }
+        count++;
+    }
+    return count;
 }
 
 uint64_t machine_clock_hz(const machine *self) {
