@@ -17,7 +17,7 @@ from hilnas.firmware.lowering import Lowering
 
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "ADD": (ADD, operators.ADD_DSP, operators.ADD),
-    "AVERAGE_POOL_2D": (operators.POOLING,),
+    "AVERAGE_POOL_2D": (operators.AVERAGE_POOLING_DSP, operators.POOLING),
     "CONV_2D": (CONVOLUTION, convolution.PACKED, convolution.PORTABLE),
     "DEPTHWISE_CONV_2D": (DEPTHWISE, convolution.LANES, convolution.PORTABLE),
     "FULLY_CONNECTED": (operators.FULLY_CONNECTED,),

@@ -98,6 +98,12 @@ def _pooling_constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_pooling", (("geometry", geometry_field(graph, operator, window)), ("output", output_field(graph, operator))))
 
 
+def _averages_lanes(graph: Graph, operator: Operator) -> bool:
+    """Whether kernels/average_pool_dsp.c is exact: four channels at a time, sums within int16."""
+    window = cast("Pooling", operator.attributes).window
+    return operator.op == "AVERAGE_POOL_2D" and graph.input_of(operator).shape[3] % 4 == 0 and prod(window) <= 255
+
+
 def _reduction_constants(graph: Graph, operator: Operator) -> Constants:
     image, output = graph.input_of(operator), quantization_of(graph.output_of(operator))
     axes = cast("Reduction", operator.attributes).axes
@@ -220,6 +226,9 @@ ADD_DSP = Lowering(
     fixed_kernel("hilnas_add_dsp", "add_dsp.c", 44, RowWise(Order.PIXELS)), _addition_constants, _addition_is_bounded, dsp=True
 )
 POOLING = Lowering(_pooling_kernel, _pooling_constants)
+AVERAGE_POOLING_DSP = Lowering(
+    fixed_kernel("hilnas_pool_average_dsp", "average_pool_dsp.c", 36), _pooling_constants, _averages_lanes, dsp=True
+)
 MEAN = Lowering(fixed_kernel("hilnas_reduce_mean", "mean.c", 32), _reduction_constants)
 PAD = Lowering(fixed_kernel("hilnas_pad", "pad.c", 52), _padding_constants)
 TRANSPOSE = Lowering(fixed_kernel("hilnas_transpose", "transpose.c", 32), _permutation_constants)

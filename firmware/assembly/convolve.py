@@ -14,8 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hilnas.firmware.assembly.emitter import Instruction, Routine
-from hilnas.firmware.assembly.requantise import FIT_SHIFTS
 from hilnas.firmware.assembly.scheduler import schedule
+
+FIT_SHIFTS = (4, 1)
+"""The right shifts of the two-instruction forms."""
 
 EXACT_FORM = len(FIT_SHIFTS)
 """The form after those of `FIT_SHIFTS`: the reference's own arithmetic."""
@@ -36,16 +38,18 @@ class Dot:
     """A routine for tiles of `pixels` pixels (1 to 4).
 
     `pitch`: bytes between the widened inputs of two pixels, or None where the routine widens int8 pixels itself, into a tile in which
-    the words of the pixels alternate.
+    the words of the pixels alternate. `steps`: where they are few, all of them stand one behind the other; None where they are a loop.
     """
 
     pixels: int
     pitch: int | None
+    steps: int | None = None
 
     @property
     def symbol(self) -> str:
         """The routine's name."""
-        return f"hilnas_dot_{self.pixels}" + ("" if self.pitch is None else f"_pitch_{self.pitch}")
+        pitch = "" if self.pitch is None else f"_pitch_{self.pitch}"
+        return f"hilnas_dot_{self.pixels}{pitch}" + ("" if self.steps is None else f"_steps_{self.steps}")
 
     @property
     def step_bytes(self) -> int:
@@ -76,13 +80,11 @@ class Dot:
         _start_tile(routine, self)
         routine.label("group")
         _first_step(routine, self)
-        routine.label("round")
-        for _ in range(self.unroll):
-            routine.extend(_step(self))
-        routine.label("check")
-        routine("vmov", _LOW, "s0")
-        routine("cmp", _PX, _LOW)
-        routine("bne", routine.target("round"))
+        if self.steps is None:
+            _loop(routine, self)
+        else:
+            for _ in range(self.steps - 1):
+                routine.extend(_step(self))
         _finish_group(routine, self)
         routine.label("tile_end")
         _leave(routine, self)
@@ -97,6 +99,8 @@ def _enter(routine: Routine, dot: Dot) -> None:
     # r8: output pixel, r9: steps. The first step is done before the loop.
     routine("add", "r0", "r8", "r8, lsl #1")
     routine("str", "r0", f"[sp, #{_THREE_OUTPUT_PIXELS}]")
+    if dot.steps is not None:
+        return
     routine("mov", "r3", f"#{dot.step_bytes}")
     routine("mul", "r0", "r9", "r3")
     routine("add", "r2", "r5", "r0")
@@ -153,7 +157,18 @@ def _first_step(routine: Routine, dot: Dot) -> None:
         if mnemonic == "smlad":
             operands = (*operands[:3], last_s if operands[0] in _S else last_b)
         routine(mnemonic, *operands)
+
+
+def _loop(routine: Routine, dot: Dot) -> None:
+    """The other steps, entered at the one that leaves a whole number of rounds."""
     routine("ldr", "pc", f"[sp, #{_ENTRY}]")
+    routine.label("round")
+    for _ in range(dot.unroll):
+        routine.extend(_step(dot))
+    routine.label("check")
+    routine("vmov", _LOW, "s0")
+    routine("cmp", _PX, _LOW)
+    routine("bne", routine.target("round"))
 
 
 def _step(dot: Dot) -> list[Instruction]:
@@ -282,11 +297,12 @@ def _leave(routine: Routine, dot: Dot) -> None:
     routine("str", "r0", f"[sp, #{_OUTPUT}]")
     if dot.pitch is not None:
         routine("ldr", "r3", f"[sp, #{_TILE}]")
-        routine("vmov", "r4", "s0")
         routine("add", "r3", "r3", f"#{dot.pixels * dot.pitch}")
-        routine("add", "r4", "r4", f"#{dot.pixels * dot.pitch}")
         routine("str", "r3", f"[sp, #{_TILE}]")
-        routine("vmov", "s0", "r4")
+        if dot.steps is None:
+            routine("vmov", "r4", "s0")
+            routine("add", "r4", "r4", f"#{dot.pixels * dot.pitch}")
+            routine("vmov", "s0", "r4")
     routine("subs", "r2", "r2", "#1")
     routine("str", "r2", f"[sp, #{_TILES}]")
     routine("bne", routine.target("tile"))

@@ -1,49 +1,26 @@
-"""Depthwise convolution of four channels: their pixels are spread to planes of int16, one a channel, then each plane is convolved by
-itself, up to eight neighbouring outputs at a time.
-
-Planes hold inputs less their zero point, so padding is 0 and can be left out where it is cheaper to do so. A plane is rows of whole words.
-"""
+"""Depthwise convolution of four channels on planes of int16: the routine made for a layout."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
+from hilnas.firmware.assembly.depthwise_finish import EXACT_FORM, SHIFT, ExactFinish, Finish
+from hilnas.firmware.assembly.depthwise_layout import HEADER_BYTES, WORD_STEP, DepthwiseLayout
 from hilnas.firmware.assembly.emitter import Instruction, Routine
-from hilnas.firmware.assembly.requantise import FIT_SHIFTS
 from hilnas.firmware.assembly.scheduler import schedule
-from hilnas.firmware.assembly.taps import Addresses, RowOfOutputs, block, words_of
-
-MOST_OUTPUTS = 8
-EXACT_FORM = len(FIT_SHIFTS)
-HEADER_BYTES = 20
-"""Of a channel's stream, before its weights: start of the sum, form of requantisation, multiplier, addend, shift."""
-
-WORD_STEP = 16
-"""Bytes from one word of a plane to its next: the words of four planes alternate."""
+from hilnas.firmware.assembly.taps import Addresses, RowOfOutputs, block
 
 # The frame: first the call's arguments (struct hilnas_depthwise_group), then the channel's numbers in the order in which a segment's end
 # takes them, then counters.
 _PLANES, _OUTPUT, _CHANNELS, _STREAM, _ROWS, _ROW_TABLE, _PIXEL = range(0, 28, 4)
-_MULTIPLIER, _ADDEND, _OUTPUT_NOW, _MINUS_PIXEL, _MINUS_THREE_PIXELS, _SHIFT = range(32, 56, 4)
+_MULTIPLIER, _ADDEND, _OUTPUT_NOW, _MINUS_PIXEL, _MINUS_THREE_PIXELS = range(32, SHIFT, 4)
 _ROW_NOW, _ROWS_LEFT, _TABLE_NOW, _ENTRIES = 56, 60, 64, 68
 _FRAME = 88
-_FREE_IN_FPU = tuple(f"s{number}" for number in range(7, 16))
-_MOST_SEGMENTS = 3
-_MOST_WHOLE_ROWS = 5
-_MOST_WHOLE_TAPS = 150
 
 
 @dataclass(frozen=True)
-class Depthwise:
-    """A routine for planes of one shape: filter (height, width), stride of both directions, padding above and on the left, input
-    (height, width), output (height, width). Where the image's height does not matter, routines for different heights are the same."""
-
-    filter: tuple[int, int]
-    stride: int
-    padding: tuple[int, int]
-    input: tuple[int, int]
-    output: tuple[int, int]
+class Depthwise(DepthwiseLayout):
+    """The routine. Where the image's height does not matter, routines for different heights are the same."""
 
     @property
     def symbol(self) -> str:
@@ -54,109 +31,14 @@ class Depthwise:
         return f"hilnas_depthwise_{shape}_{image}" + (f"_top_{self.padding[0]}_{self.input[0]}_to_{self.output[0]}" if self.whole else "")
 
     @property
-    def whole(self) -> bool:
-        """Whether the code covers the image, each row by itself, and products with padding are left out."""
-        filter_rows = self.output[0] * self.filter[0]
-        return self.output[0] <= _MOST_WHOLE_ROWS and self.output[1] <= MOST_OUTPUTS and filter_rows * self.filter[1] <= _MOST_WHOLE_TAPS
-
-    @property
-    def unrolled(self) -> bool:
-        """Whether all filter rows are done in a piece, above and below the image on rows of zeros; otherwise they are a loop, in which
-        rows outside the image are left out."""
-        return self.filter[0] <= 3 and not self.whole
-
-    @property
-    def rows_before(self) -> int:
-        """Rows of zeros above the image."""
-        return self.padding[0] if self.unrolled else 0
-
-    @property
-    def plane_rows(self) -> int:
-        """Rows of a plane."""
-        needed = (self.output[0] - 1) * self.stride + self.filter[0] if self.unrolled else 0
-        return max(self.input[0] + self.rows_before, needed)
-
-    @cached_property
-    def pattern(self) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
-        """Outputs of the segments of a row: those that repeat, how often, and those of the rest."""
-        width, most = self.output[1], MOST_OUTPUTS
-        if width <= _MOST_SEGMENTS * most:
-            count = -(-width // most)
-            return tuple((width + part) // count for part in range(count)), 1, ()
-        for size in range(most, 5, -1):
-            if width % size == 0 and size * self.stride % 2 == 0:
-                return (size,), width // size, ()
-        for size in range(most, 5, -1):
-            if width % (2 * size) == 0:
-                return (size, size), width // (2 * size), ()
-        repeats = (width - 1) // most
-        return (most,), repeats, (width - repeats * most,)
-
-    @property
-    def padded(self) -> bool:
-        """Whether the padding at a row's ends is there as zeros: where a segment's code serves several places of a row."""
-        return self.pattern[1] > 1
-
-    @property
-    def words_before(self) -> int:
-        """Words of padding before pixel 0."""
-        return (self.padding[1] + 1) // 2 if self.padded else 0
-
-    @property
-    def pitch(self) -> int:
-        """Bytes of a row of the planes."""
-        last = (self.output[1] - 1) * self.stride - self.padding[1] + self.filter[1] - 1 if self.padded else 0
-        return WORD_STEP * (self.words_before + max((self.input[1] + 1) // 2, last // 2 + 1))
-
-    @cached_property
-    def segments(self) -> tuple[RowOfOutputs, ...]:
-        """The segments of the pattern, then those of the rest."""
-        repeating, repeats, rest = self.pattern
-        found: list[RowOfOutputs] = []
-        first = 0
-        for outputs in (*repeating, *rest):
-            if len(found) == len(repeating):
-                first = sum(repeating) * repeats
-            pixels = None if self.padded else self.input[1]
-            found.append(RowOfOutputs(first, outputs, self.filter[1], self.stride, self.padding[1], pixels))
-            first += outputs
-        return tuple(found)
-
-    @property
     def finishes(self) -> tuple[Finish | ExactFinish, ...]:
         """The routines that end its segments."""
-        exact = (ExactFinish(outputs) for outputs in dict.fromkeys(finish.outputs for finish in self._sites))
-        return (*dict.fromkeys(self._sites), *exact)
+        return (*dict.fromkeys(self._sites), ExactFinish())
 
     @property
     def _sites(self) -> tuple[Finish, ...]:
         """For each place in the code where a segment ends, what ends it: a copy of its own, so that the way back is predicted."""
-        if self.whole:
-            return tuple(Finish(self.output[1], row) for row in range(self.output[0]))
-        return tuple(Finish(segment.outputs, site) for site, segment in enumerate(self.segments))
-
-    @cached_property
-    def words(self) -> tuple[int, ...]:
-        """The words of weights of a filter row, as `taps` has them."""
-        return words_of(self.segments)
-
-    @property
-    def weight_registers(self) -> tuple[tuple[str, ...], ...]:
-        """Registers of the FPU that hold the words of a channel's weights, by filter row; empty if they are loaded when needed."""
-        count = len(self.words)
-        if not self.unrolled or self.filter[0] * count > len(_FREE_IN_FPU):
-            return ()
-        return tuple(_FREE_IN_FPU[row * count : (row + 1) * count] for row in range(self.filter[0]))
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a filter row in the stream."""
-        return 4 * ((len(self.words) + 1) // 2)
-
-    @property
-    def channel_bytes(self) -> int:
-        """Bytes of a channel in the stream."""
-        return HEADER_BYTES + self.filter[0] * self.row_bytes
+        return tuple(Finish(outputs, site) for site, outputs in enumerate(self.ends))
 
     def text(self) -> str:
         """The routine in assembly."""
@@ -198,7 +80,7 @@ def _enter(routine: Routine) -> None:
 def _start_channel(routine: Routine, kernel: Depthwise) -> None:
     """Weights in s2, the start of the sums in s4; where the code covers the image, pixels in s1."""
     routine("ldm", "sp", "{r0-r3}")  # planes, output, channels, stream
-    routine("ldm", "r3!", "{r5-r9}")  # start, form, multiplier, addend, shift
+    routine("ldm", "r3!", "{r5-r8}")  # start, form and shift, multiplier, addend
     routine("vmov", "s2", "r3")
     routine("vmov", "s4", "r5")
     _keep_weights(routine, kernel)
@@ -206,9 +88,10 @@ def _start_channel(routine: Routine, kernel: Depthwise) -> None:
     routine("str", "r3", f"[sp, #{_STREAM}]")
     routine("strd", "r7", "r8", f"[sp, #{_MULTIPLIER}]")
     routine("str", "r1", f"[sp, #{_OUTPUT_NOW}]")
-    routine("str", "r9", f"[sp, #{_SHIFT}]")
+    routine("str", "r6", f"[sp, #{SHIFT}]")
+    routine("lsr", "r6", "r6", "#8")
     routine("adr", "r4", routine.target("entries"))
-    sites = kernel.output[0] if kernel.whole else len(kernel.segments)
+    sites = len(kernel.ends)
     routine("mov", "r5", f"#{4 * sites}")
     routine("mla", "r4", "r6", "r5", "r4")
     if kernel.whole:
@@ -425,98 +308,3 @@ def _end_channel(routine: Routine) -> None:
     routine("bne", routine.target("channel"))
     routine("add", "sp", "sp", f"#{_FRAME}")
     routine("pop", "{r4-r11, pc}")
-
-
-@dataclass(frozen=True)
-class Finish:
-    """The end of a segment of `outputs` outputs, one entry for each form of requantisation: sums in r0 (last output) up, multiplier r8,
-    addend r9, address of the last output r10, minus one and three pixels r11 and r12. `site` tells copies apart."""
-
-    outputs: int
-    site: int
-
-    @property
-    def symbol(self) -> str:
-        """The routine's name; its entries are numbered by form."""
-        return f"hilnas_depthwise_finish_{self.outputs}_{self.site}"
-
-    def entry(self, form: int) -> str:
-        """The label of a form."""
-        return ExactFinish(self.outputs).symbol if form == EXACT_FORM else f"{self.symbol}_{form}"
-
-    def text(self) -> str:
-        """The routine in assembly."""
-        routine = Routine(self.symbol)
-        for form, shift in enumerate(FIT_SHIFTS):
-            routine.label_global(self.entry(form))
-            routine.extend(schedule([instruction for output in _order(self.outputs) for instruction in _fitted(output, shift)]))
-            routine("bx", "lr")
-        return routine.text(f"Requantises and stores {self.outputs} output(s) of one channel of a depthwise convolution.")
-
-
-@dataclass(frozen=True)
-class ExactFinish:
-    """The same by the reference's own arithmetic."""
-
-    outputs: int
-
-    @property
-    def symbol(self) -> str:
-        """The routine's name."""
-        return f"hilnas_depthwise_finish_{self.outputs}_exact"
-
-    def text(self) -> str:
-        """The routine in assembly."""
-        routine = Routine(self.symbol)
-        routine("vmov", "s5", "lr")
-        routine("ldr", "lr", f"[sp, #{_SHIFT}]")
-        routine.extend(schedule([instruction for output in _order(self.outputs) for instruction in _exact(output)]))
-        routine("vmov", "lr", "s5")
-        routine("bx", "lr")
-        return routine.text(f"Requantises and stores {self.outputs} output(s) of one channel, in the reference's arithmetic.")
-
-
-def _order(outputs: int) -> list[int]:
-    """Outputs counted from the last; 5 and 7 need a register that 6 leaves."""
-    return sorted(range(outputs), key=lambda output: (output in (5, 7), -output))
-
-
-def _fitted(output: int, shift: int) -> list[Instruction]:
-    value = f"r{output}"
-    return [
-        Instruction("smmlar", (value, value, "r8", "r9")),
-        Instruction("ssat", (value, "#8", value, f"asr #{shift}")),
-        *_store(output),
-    ]
-
-
-def _exact(output: int) -> list[Instruction]:
-    value = f"r{output}"
-    return [
-        Instruction("lsl", (value, value, "#1")),
-        Instruction("smmulr", (value, value, "r8")),
-        Instruction("add", (value, value, value, "asr #31")),
-        Instruction("add", (value, value, "r9")),
-        Instruction("asr", (value, value, "lr")),
-        Instruction("ssat", (value, "#8", value)),
-        *_store(output),
-    ]
-
-
-_PLACES = {
-    0: "[r10]",
-    1: "[r10, r11]",
-    2: "[r10, r11, lsl #1]",
-    3: "[r10, r12]",
-    4: "[r10, r11, lsl #2]",
-    6: "[r10, r12, lsl #1]",
-}
-
-
-def _store(output: int) -> list[Instruction]:
-    """Five and seven pixels are one and two pairs more than three; they take the register of output 6, which is stored by then or is not
-    there."""
-    if output in _PLACES:
-        return [Instruction("strb", (f"r{output}", _PLACES[output]))]
-    shift = "lsl #1" if output == 5 else "lsl #2"
-    return [Instruction("add", ("r6", "r12", "r11", shift)), Instruction("strb", (f"r{output}", "[r10, r6]"))]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.firmware.assembly.convolve import Dot
-from hilnas.firmware.assembly.depthwise import WORD_STEP, Depthwise
+from hilnas.firmware.assembly.depthwise import Depthwise
+from hilnas.firmware.assembly.depthwise_layout import HEADER_BYTES, WORD_STEP
 from hilnas.firmware.assembly.pack import (
     Filters,
     column_order,
@@ -37,6 +38,9 @@ CHUNK_BYTES = 4608
 MOST_CHUNK_ROWS = 16
 LARGEST_OFFSET = 4095
 """Of a load."""
+
+MOST_STEPS_IN_A_ROW = 16
+"""Of a dot product without a loop."""
 
 LARGEST_PITCH = 1020
 """Bytes between pixels: four of them must fit an immediate."""
@@ -100,11 +104,10 @@ def _packed(graph: Graph, operator: Operator) -> _Packed:
     values = height * channels + (height * channels * attributes.strides[1]) % 2
     order, column = column_order(height, width, channels, values), 2 * values
     pitch = column * attributes.strides[1]
-    columns = (output[2] - 1) * attributes.strides[1] + width
-    rest = Dot(output[2] % 4 or 4, pitch)
-    return _Packed(
-        column, order, Dot(4, pitch), rest, Widen(channels, column), column * max(columns, graph.input_of(operator).shape[2] + width)
-    )
+    columns = max((output[2] - 1) * attributes.strides[1], graph.input_of(operator).shape[2]) + width
+    steps = len(order) // 2 if len(order) // 2 <= MOST_STEPS_IN_A_ROW else None
+    rest = Dot(output[2] % 4 or 4, pitch, steps)
+    return _Packed(column, order, Dot(4, pitch, steps), rest, Widen(channels, column), column * columns)
 
 
 def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
@@ -221,12 +224,11 @@ def _planar(graph: Graph, operator: Operator) -> _Planar:
 def _planar_kernel(graph: Graph, operator: Operator) -> Kernel:
     planar = _planar(graph, operator)
     kernel, channels = planar.kernel, graph.output_of(operator).shape[3]
-    header = 20
     return Kernel(
         "hilnas_convolve_planar",
         "planar_convolution.c",
-        weight_bytes=channels * (kernel.channel_bytes - header),
-        table_bytes=channels * header + PLANAR_PARAMETERS,
+        weight_bytes=channels * (kernel.channel_bytes - HEADER_BYTES),
+        table_bytes=channels * HEADER_BYTES + PLANAR_PARAMETERS,
         scratch_bytes=planar.plane_bytes,
         routines=(kernel, *kernel.finishes, Spread()),
         row_wise=_planar_rows(graph, operator, planar),

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hilnas.firmware.assembly.convolve import EXACT_FORM
-from hilnas.firmware.assembly.depthwise import Depthwise
-from hilnas.firmware.assembly.requantise import FIT_SHIFTS, LARGEST_SHIFT, Channel, Fit, fit, reference
+from hilnas.firmware.assembly import convolve, depthwise_finish
+from hilnas.firmware.assembly.depthwise_layout import DepthwiseLayout
+from hilnas.firmware.assembly.requantise import LARGEST_SHIFT, Channel, Fit, fit, reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,25 +93,28 @@ def pack_pairs(filters: Filters, order: NDArray[np.int64]) -> bytes:
     words = (halves[:, 0::2] & 0xFFFF) | ((halves[:, 1::2] & 0xFFFF) << 16)
     channels = [filters.channel(index) for index in range(len(filters.weights))]
     pairs = list(zip(channels[0::2], channels[1::2], strict=True))
-    fits = _uniform_fits(pairs, (8, 0))
+    fits = _uniform_fits(pairs, (8, 0), convolve.FIT_SHIFTS)
     stream: list[int] = []
     for pair, (form, numbers) in enumerate(fits):
         start_a, start_b = (filters.start(2 * pair + side) + numbers[side].offset for side in range(2))
         stream += [256 * start_a + start_b, start_b, *words[pair], form]
         for channel, fitted in zip(pairs[pair], numbers, strict=True):
-            stream += [channel.multiplier, _exact_shift(channel)] if form == EXACT_FORM else [fitted.multiplier, fitted.addend]
+            stream += [channel.multiplier, _exact_shift(channel)] if form == convolve.EXACT_FORM else [fitted.multiplier, fitted.addend]
     assert places % 2 == 0
     return b"".join((int(word) & 0xFFFFFFFF).to_bytes(4, "little") for word in stream)
 
 
-def _uniform_fits(groups: Sequence[tuple[Channel, ...]], scale_bits: tuple[int, ...]) -> list[tuple[int, tuple[Fit, ...]]]:
-    """For each group of channels a form that fits all of it, and the fits. As many groups as possible have the same form: the jump to a
-    form is then predicted. `scale_bits` are those of each channel of a group."""
+def _uniform_fits(
+    groups: Sequence[tuple[Channel, ...]], scale_bits: tuple[int, ...], shifts: tuple[int, ...]
+) -> list[tuple[int, tuple[Fit, ...]]]:
+    """For each group of channels a form that fits all of it, and the fits; the form after those of `shifts` is the exact one. As many
+    groups as possible have the same form: the jump to a form is then predicted. `scale_bits` are those of each channel of a group."""
+    exact = len(shifts)
 
     def fitted(group: tuple[Channel, ...], form: int) -> tuple[Fit, ...] | None:
         found = []
         for channel, bits in zip(group, scale_bits, strict=True):
-            fit_ = fit(channel, FIT_SHIFTS[form], bits)
+            fit_ = fit(channel, shifts[form], bits)
             if fit_ is None:
                 return None
             found.append(fit_)
@@ -120,10 +123,10 @@ def _uniform_fits(groups: Sequence[tuple[Channel, ...]], scale_bits: tuple[int, 
     none = tuple(Fit(0, 0, 0) for _ in scale_bits)
     first: list[tuple[int, tuple[Fit, ...]]] = []
     for group in groups:
-        options = ((form, fitted(group, form)) for form in range(len(FIT_SHIFTS)))
-        first.append(next(((form, found) for form, found in options if found is not None), (EXACT_FORM, none)))
+        options = ((form, fitted(group, form)) for form in range(exact))
+        first.append(next(((form, found) for form, found in options if found is not None), (exact, none)))
     usual = Counter(form for form, _ in first).most_common(1)[0][0]
-    if usual == EXACT_FORM:
+    if usual == exact:
         return first
     again = ((form, found, fitted(group, usual) if form < usual else None) for (form, found), group in zip(first, groups, strict=True))
     return [(form, found) if other is None else (usual, other) for form, found, other in again]
@@ -151,14 +154,16 @@ def column_order(height: int, width: int, channels: int, column: int) -> NDArray
     return np.pad(places, (0, len(places) % 2), constant_values=-1)
 
 
-def pack_depthwise(filters: Filters, kernel: Depthwise) -> bytes:
+def pack_depthwise(filters: Filters, kernel: DepthwiseLayout) -> bytes:
     """The stream of `kernel`: for each channel its header and its filter, row by row, as `taps` wants the words."""
     words = list(kernel.words) + [kernel.filter[1]] * (len(kernel.words) % 2)
     stream = bytearray()
     channels = [filters.channel(index) for index in range(len(filters.weights))]
-    for index, (form, (fitted,)) in enumerate(_uniform_fits([(channel,) for channel in channels], (0,))):
-        numbers = exact_numbers(channels[index]) if form == EXACT_FORM else (fitted.multiplier, fitted.addend, 0)
-        for value in (int(filters.bias[index]) + fitted.offset, form, *numbers):
+    fits = _uniform_fits([(channel,) for channel in channels], (0,), depthwise_finish.FIT_SHIFTS)
+    for index, (form, (fitted,)) in enumerate(fits):
+        exact = form == depthwise_finish.EXACT_FORM
+        multiplier, addend, shift = exact_numbers(channels[index]) if exact else (fitted.multiplier, fitted.addend, 0)
+        for value in (int(filters.bias[index]) + fitted.offset, form << 8 | shift, multiplier, addend):
             stream += (value & 0xFFFFFFFF).to_bytes(4, "little")
         rows = filters.weights[index].reshape(kernel.filter[0], kernel.filter[1])
         taps = np.concatenate([rows, np.zeros((kernel.filter[0], 2), np.int8)], axis=1)

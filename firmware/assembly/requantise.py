@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-FIT_SHIFTS = (7, 5, 3)
-"""The right shifts for which kernels have a two-instruction form; the larger, the finer the multiplier."""
-
 LARGEST_SHIFT = 22
 """Of a channel, so that its zero point at the scale before the shift, and what is added to it, stay within 32 bits."""
 

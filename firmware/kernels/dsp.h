@@ -49,6 +49,20 @@ static inline uint32_t hilnas_odd_bytes(uint32_t bytes) {
     return lanes;
 }
 
+/* The lanes, each with one of the bytes 0 and 2 added. */
+static inline uint32_t hilnas_add_even_bytes(uint32_t lanes, uint32_t bytes) {
+    uint32_t sums;
+    __asm("sxtab16 %0, %1, %2" : "=r"(sums) : "r"(lanes), "r"(bytes));
+    return sums;
+}
+
+/* The lanes, each with one of the bytes 1 and 3 added. */
+static inline uint32_t hilnas_add_odd_bytes(uint32_t lanes, uint32_t bytes) {
+    uint32_t sums;
+    __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(sums) : "r"(lanes), "r"(bytes));
+    return sums;
+}
+
 /* The low lanes of both, a's below. */
 static inline uint32_t hilnas_low_lanes(uint32_t a, uint32_t b) {
     uint32_t lanes;
@@ -113,6 +127,15 @@ static inline uint32_t hilnas_odd_bytes(uint32_t bytes) {
     return hilnas_even_bytes(bytes >> 8);
 }
 
+static inline uint32_t hilnas_add_even_bytes(uint32_t lanes, uint32_t bytes) {
+    const uint32_t addends = hilnas_even_bytes(bytes);
+    return ((lanes + addends) & 0xFFFFu) | ((lanes & 0xFFFF0000u) + (addends & 0xFFFF0000u));
+}
+
+static inline uint32_t hilnas_add_odd_bytes(uint32_t lanes, uint32_t bytes) {
+    return hilnas_add_even_bytes(lanes, bytes >> 8);
+}
+
 static inline uint32_t hilnas_low_lanes(uint32_t a, uint32_t b) {
     return (a & 0xFFFFu) | (b << 16);
 }
@@ -126,6 +149,14 @@ static inline int32_t hilnas_smmulr(int32_t a, int32_t b) {
 }
 
 #endif
+
+static inline int32_t hilnas_low_lane(uint32_t lanes) {
+    return (int16_t)(uint16_t)lanes;
+}
+
+static inline int32_t hilnas_high_lane(uint32_t lanes) {
+    return (int16_t)(uint16_t)(lanes >> 16);
+}
 
 /* Four bytes, the first lowest. */
 static inline uint32_t hilnas_pack(int32_t a, int32_t b, int32_t c, int32_t d) {

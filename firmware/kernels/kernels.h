@@ -129,6 +129,7 @@ typedef struct {
 } hilnas_pooling;
 
 void hilnas_pool_average(const hilnas_pooling *layer, const int8_t *input, int8_t *output);
+void hilnas_pool_average_dsp(const hilnas_pooling *layer, const int8_t *input, int8_t *output);
 void hilnas_pool_maximum(const hilnas_pooling *layer, const int8_t *input, int8_t *output);
 
 /* The mean over the middle of three axes. */

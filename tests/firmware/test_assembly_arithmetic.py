@@ -8,15 +8,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hilnas.firmware.assembly import convolve, depthwise_finish
 from hilnas.firmware.assembly.add import SHIFT, fit_plane
 from hilnas.firmware.assembly.emitter import Instruction
-from hilnas.firmware.assembly.requantise import FIT_SHIFTS, Channel, fit, reference, thresholds
+from hilnas.firmware.assembly.requantise import Channel, fit, reference, thresholds
 from hilnas.firmware.assembly.scheduler import schedule
 from hilnas.firmware.fixed_point import quantize_multiplier, scale_accumulator
 
 Draw = Any
 
 
+FIT_SHIFTS = tuple(sorted({*convolve.FIT_SHIFTS, *depthwise_finish.FIT_SHIFTS}))
 zero_points = st.one_of(st.sampled_from([-128, 127, 0]), st.integers(-128, 127))
 
 

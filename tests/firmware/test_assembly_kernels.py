@@ -39,6 +39,8 @@ class Layer:
     activation: int = RELU
     spread: float = 3.0
     """How far the channels' scales are apart, in powers of two."""
+    gain: float = 1.0
+    """How much larger the scales are than those with which outputs use their range."""
 
 
 def sizes(layer: Layer) -> tuple[int, int]:
@@ -58,7 +60,7 @@ def convolution(layer: Layer, seed: int = 0, weights: str = "random") -> bytes:
     taps = layer.window[0] * layer.window[1] * (1 if depthwise else channels)
     shape = (1, *layer.window, filters) if depthwise else (filters, *layer.window, channels)
     values = rng.integers(-127, 128, shape) if weights == "random" else rng.choice([-127, 127], shape)
-    real = 60 / (np.sqrt(taps) * 73 * 75) * 2.0 ** rng.uniform(-layer.spread, 0, filters)
+    real = 60 / (np.sqrt(taps) * 73 * 75) * 2.0 ** rng.uniform(-layer.spread, 0, filters) * layer.gain
     builder = ModelBuilder()
     entry = builder.tensor((1, *layer.image), scale=0.05, zero_point=layer.zero_points[0])
     scales = (real * 0.04 / 0.05).astype(np.float32)
@@ -140,6 +142,16 @@ def test_depthwise_convolutions(layer: Layer, symbol: str) -> None:
     model = EmulatedModel(content)
     assert model.compiled.program.layers[0].kernel.function == "hilnas_convolve_planar"
     assert symbol in model.compiled.assembly
+    assert_bit_exact(content, model)
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+def test_segments_that_end_in_the_references_arithmetic(width: int) -> None:
+    """Scales above 1/4 are for no line; there is an end for every number of outputs."""
+    layer = Layer((6, width, 5), (3, 3), zero_points=(3, -4), activation=NONE, spread=0.1, gain=110)
+    content = convolution(layer)
+    model = EmulatedModel(content)
+    assert model.compiled.program.layers[0].kernel.function == "hilnas_convolve_planar"
     assert_bit_exact(content, model)
 
 
