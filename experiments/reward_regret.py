@@ -34,8 +34,8 @@ CHECKPOINTS = (500, 1000, 2500, 5000)
 PERCENTILES = (25, 50, 75)
 SIGNIFICANCE = 0.05
 SPACE = NasBench201Space()
-SETTINGS = ControllerSettings(batch=10, entropy=0.01)
-"""Unlike in the study, the controller goes on exploring: its answer is the best net that it has seen, not where it ends."""
+SETTINGS = ControllerSettings(learning_rate=2e-3, batch=10, entropy=0.02)
+"""Unlike in the study, the controller learns fast and goes on exploring: its answer is the best net that it has seen, not where it ends."""
 
 Sample = Callable[[TableEvaluator, Budget, int], NDArray[np.int64]]
 """Evaluator, limit and number of seeds to the cells asked for, shape (seeds, samples)."""
@@ -188,25 +188,41 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 def _findings(rows: list[dict[str, Any]]) -> tuple[str, ...]:
     """Where the controllers beat random search, and where they do not, with the reason."""
     ours = [row for row in rows if row["method"] in CONTROLLERS]
-    lines = []
-    for judged, words in (("p_validation", "validation regret (what the search sees)"), ("p_test", "test regret")):
-        better = sum(row[judged] < SIGNIFICANCE for row in ours)
-        lines.append(
-            f"By {words} the controller beats random search at 5,000 samples (p < {SIGNIFICANCE}) in {better} of {len(ours)} settings."
-        )
     random = {(row["device"], row["percentile"]): row for row in rows if row["method"] == "random"}
-    for row in ours:
-        if row["p_test"] >= SIGNIFICANCE:
-            lines.append(_exception(row, random[row["device"], row["percentile"]]))
+    lines = []
+    for judged, words, why in (
+        ("p_validation", "validation regret (what the search sees)", _missed_by_few),
+        ("p_test", "test regret", _misled_by_validation),
+    ):
+        worse = [row for row in ours if row[judged] >= SIGNIFICANCE]
+        lines.append(
+            f"By {words} the controller beats random search at {CHECKPOINTS[-1]:,} samples (p < {SIGNIFICANCE}) in "
+            f"{len(ours) - len(worse)} of {len(ours)} settings."
+        )
+        lines += [
+            f"By {words} not on {row['device']} at {row['percentile']} %, {row['method']}: "
+            + why(row, random[row["device"], row["percentile"]])
+            for row in worse
+        ]
     return tuple(lines)
 
 
-def _exception(row: dict[str, Any], random: dict[str, Any]) -> str:
-    """Why a controller does not beat random search on test accuracy."""
-    last = {judged: (row[judged][-1]["mean"], random[judged][-1]["mean"]) for judged in ("test_regret", "validation_regret")}
+def _last(row: dict[str, Any], judged: str) -> float:
+    return float(row[judged][-1]["mean"])
+
+
+def _missed_by_few(row: dict[str, Any], random: dict[str, Any]) -> str:
+    """Why a controller does not beat random search on what both see."""
     return (
-        f"Not on {row['device']} at {row['percentile']} %, {row['method']}: test regret {last['test_regret'][0]:.2f}, random's "
-        f"{last['test_regret'][1]:.2f}; validation regret {last['validation_regret'][0]:.2f} and {last['validation_regret'][1]:.2f}. "
-        f"The net with the best validation accuracy, found by {row['found_best']} seeds, has itself a test regret of "
-        f"{row['selection_regret']:.2f}."
+        f"validation regret {_last(row, 'validation_regret'):.3f}, random's {_last(random, 'validation_regret'):.3f}; {row['found_best']} "
+        f"of its seeds drew the best net, and so did {random['found_best']} of random search, which draws a third of the space."
+    )
+
+
+def _misled_by_validation(row: dict[str, Any], random: dict[str, Any]) -> str:
+    """Why a controller does not beat random search on test accuracy, which neither sees."""
+    return (
+        f"test regret {_last(row, 'test_regret'):.2f}, random's {_last(random, 'test_regret'):.2f}; validation regret "
+        f"{_last(row, 'validation_regret'):.2f} and {_last(random, 'validation_regret'):.2f}. The net with the best validation accuracy, "
+        f"found by {row['found_best']} seeds, has itself a test regret of {row['selection_regret']:.2f}."
     )
