@@ -11,6 +11,8 @@ command -v gcc >/dev/null || packages+=(gcc)
 command -v arm-none-eabi-gcc >/dev/null || packages+=(gcc-arm-none-eabi)
 [ -e /usr/lib/arm-none-eabi/newlib/libc.a ] || packages+=(libnewlib-arm-none-eabi)
 command -v qemu-system-arm >/dev/null || packages+=(qemu-system-arm)
+command -v openocd >/dev/null || packages+=(openocd)
+command -v st-flash >/dev/null || packages+=(stlink-tools)
 
 if [ ${#packages[@]} -gt 0 ]; then
     echo "missing Debian packages: ${packages[*]}" >&2
