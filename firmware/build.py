@@ -181,6 +181,7 @@ def _manifest(compiled: CompiledModel, board: Board, build_id: str, elf: Path) -
         outputs=tuple(_tensor_info(compiled, name, index) for name, index in zip(graph.output_names, graph.outputs, strict=True)),
         layers=tuple(LayerInfo(layer.name, layer.operator.op, layer.macs, layer.exit) for layer in program.layers),
         exit_thresholds=graph.exits.thresholds if graph.exits else (),
+        stateful=any(tensor.variable for tensor in graph.tensors),
         memory_plan=tuple(
             Allocation(item.buffer.name, item.memory, item.offset, item.buffer.size_bytes, item.buffer.first, item.buffer.last)
             for item in plan.placed

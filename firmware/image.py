@@ -51,7 +51,10 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an image is made of and made by. Sizes in bytes as the design defines them."""
+    """What an image is made of and made by. Sizes in bytes as the design defines them.
+
+    A `stateful` model remembers: what an inference gives depends on those before it.
+    """
 
     model: str
     model_sha256: str
@@ -71,6 +74,7 @@ class Manifest:
     outputs: tuple[TensorInfo, ...]
     layers: tuple[LayerInfo, ...]
     exit_thresholds: tuple[float, ...]
+    stateful: bool
     memory_plan: tuple[Allocation, ...]
 
 

@@ -17,6 +17,8 @@
 #define DEMCR REGISTER(0xE000EDFCu)
 #define ICIALLU REGISTER(0xE000EF50u)
 #define DCISW REGISTER(0xE000EF60u)
+#define DCCISW REGISTER(0xE000EF74u)
+#define BPIALL REGISTER(0xE000EF78u)
 
 extern const uint32_t vectors[];
 
@@ -40,22 +42,33 @@ static void start_protection(void) {
     barrier();
 }
 
-void core_start_caches(void) {
-    barrier();
-    ICIALLU = 0;
-    barrier();
-    CCR |= 1u << 17;
+static void for_each_data_line(volatile uint32_t *maintain) {
     CSSELR = 0; /* the data cache of level 1 */
     barrier();
     uint32_t last_set = CCSIDR >> 13 & 0x7FFF;
     uint32_t last_way = CCSIDR >> 3 & 0x3FF;
     for (uint32_t set = 0; set <= last_set; set++) {
         for (uint32_t way = 0; way <= last_way; way++) {
-            DCISW = set << 5 | way << 30;
+            *maintain = set << 5 | way << 30;
         }
     }
     barrier();
+}
+
+void core_start_caches(void) {
+    barrier();
+    ICIALLU = 0;
+    barrier();
+    CCR |= 1u << 17;
+    for_each_data_line(&DCISW);
     CCR |= 1u << 16;
+    barrier();
+}
+
+void core_forget(void) {
+    for_each_data_line(&DCCISW);
+    ICIALLU = 0;
+    BPIALL = 0;
     barrier();
 }
 

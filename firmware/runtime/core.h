@@ -10,6 +10,9 @@ void core_start(void);
 /* After code has been copied to RAM: the instruction cache does not see what is still in the data cache. */
 void core_start_caches(void);
 
+/* Empties the caches and forgets all branches: what runs next takes as long whatever ran before it. */
+void core_forget(void);
+
 static inline uint32_t core_cycles(void) {
     return DWT_CYCCNT;
 }

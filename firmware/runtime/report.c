@@ -68,6 +68,7 @@ static void run_model(uint32_t seq, uint32_t flags) {
     }
     running.layer = NOT_RUN;
     running.next = 0;
+    core_forget();
     running.since = core_cycles();
     last.exit = hilnas_run(flags);
     last.cycles += core_cycles() - running.since;

@@ -14,6 +14,8 @@ enum {
     CSSELR = 0xD84,
     MPU_TYPE = 0xD90,
     DEMCR = 0xDFC,
+    ICIALLU = 0xF50, /* the first of the registers that maintain caches and branch prediction */
+    BPIALL = 0xF78,  /* and the last */
 };
 
 /* Sets less one, ways less one, and lines of 32 bytes; write-through, write-back, read and write allocate supported. */
@@ -67,7 +69,11 @@ static void scs_write(peripherals *all, peripheral *self, uint32_t offset, uint3
         self->words[offset / 4] = offset == SYST_CVR ? 0 : value;
         return;
     default:
-        self->words[offset / 4] = value;
+        if (offset >= ICIALLU && offset <= BPIALL) {
+            all->maintain(all->machine, offset, value);
+        } else {
+            self->words[offset / 4] = value;
+        }
     }
 }
 

@@ -44,6 +44,13 @@ static uint64_t cycles_now(void *machine_pointer) {
                                : (uint64_t)((double)self->instructions * self->cycles_per_instruction);
 }
 
+static void maintain(void *machine_pointer, uint32_t offset, uint32_t value) {
+    const machine *self = machine_pointer;
+    if (self->timing.maintain) {
+        self->timing.maintain(self->timing.model, offset, value);
+    }
+}
+
 /* The machine stops before the next block. */
 static void stop_soon(machine *self, stop_reason reason, uint32_t address, uint32_t size, bool is_write,
                       uint32_t detail) {
@@ -261,6 +268,7 @@ machine *machine_create(const char *part, uint32_t uart_base, double cycles_per_
         return NULL;
     }
     self->peripherals.cycles = cycles_now;
+    self->peripherals.maintain = maintain;
     self->peripherals.machine = self;
     return self;
 }

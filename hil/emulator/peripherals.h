@@ -60,6 +60,7 @@ struct peripherals {
     uint32_t empty_polls; /* reads of the UART's status in a row that found nothing received */
     bool reset_requested;
     uint64_t (*cycles)(void *machine);
+    void (*maintain)(void *machine, uint32_t offset, uint32_t value); /* caches and branch prediction */
     void *machine;
     uint64_t cycle_counter_zero, systick_zero; /* the cycles at which the counters were zero */
     uint32_t systick_wraps_seen;

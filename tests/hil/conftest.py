@@ -119,5 +119,6 @@ def _manifest(board: Board, build_id: str) -> Manifest:
         outputs=(tensor("output"),),
         layers=(LayerInfo("half", "MUL", 0), LayerInfo("plus_one", "ADD", 0)),
         exit_thresholds=(),
+        stateful=False,
         memory_plan=(),
     )

@@ -15,10 +15,15 @@ static void on_access(void *model, timing_register_reader *read_register, void *
     model_access(model, read_register, machine);
 }
 
+static void maintain(void *model, uint32_t offset, uint32_t value) {
+    model_maintain(model, offset, value);
+}
+
 static uint64_t cycles(void *model) {
     return model_cycles(model);
 }
 
 void model_as_timing(struct model *model, bool with_accesses, timing_model *timing) {
-    *timing = (timing_model){model, decode, enter, with_accesses ? on_access : 0, model_next_access(model), cycles};
+    *timing =
+        (timing_model){model, decode, enter, with_accesses ? on_access : 0, model_next_access(model), cycles, maintain};
 }

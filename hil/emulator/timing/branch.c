@@ -1,6 +1,7 @@
 #include "branch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { WEAKLY_TAKEN = 2, STRONGLY_TAKEN = 3, FETCH_WORD = 8 };
 
@@ -15,6 +16,10 @@ int branch_predictor_create(struct branch_predictor *predictor, uint32_t entries
 void branch_predictor_destroy(struct branch_predictor *predictor) {
     free(predictor->entries);
     predictor->entries = NULL;
+}
+
+void branch_predictor_forget(struct branch_predictor *predictor) {
+    memset(predictor->entries, 0, predictor->count * sizeof *predictor->entries);
 }
 
 enum prediction branch_predict(struct branch_predictor *predictor, enum branch_kind kind, uint32_t address,

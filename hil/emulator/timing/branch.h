@@ -20,6 +20,8 @@ enum prediction { PREDICTED, FOUND_BY_DECODER, MISPREDICTED };
 int branch_predictor_create(struct branch_predictor *predictor, uint32_t entries);
 void branch_predictor_destroy(struct branch_predictor *predictor);
 
+void branch_predictor_forget(struct branch_predictor *predictor);
+
 /* Predicts the branch, tells how the prediction went, and learns from it. */
 enum prediction branch_predict(struct branch_predictor *predictor, enum branch_kind kind, uint32_t address,
                                uint32_t target, bool taken);

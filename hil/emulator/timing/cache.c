@@ -61,3 +61,15 @@ struct cache_line cache_allocate(struct cache *cache, uint32_t address) {
     cache->last = place;
     return former;
 }
+
+void cache_forget(struct cache *cache, uint32_t set, uint32_t way) {
+    if (set < cache->sets && way < cache->ways)
+        cache->lines[(size_t)set * cache->ways + way].valid = false;
+}
+
+void cache_forget_all(struct cache *cache) {
+    for (uint32_t set = 0; set < cache->sets; set++)
+        for (uint32_t way = 0; way < cache->ways; way++)
+            cache_forget(cache, set, way);
+    cache->random_state = 1;
+}

@@ -38,6 +38,10 @@ inline struct cache_line *cache_find(struct cache *cache, uint32_t address) {
     return cache_search(cache, line);
 }
 
+/* Forgets the line in that place, or all lines. */
+void cache_forget(struct cache *cache, uint32_t set, uint32_t way);
+void cache_forget_all(struct cache *cache);
+
 /* Puts the address's line in place of the victim, whose former content is returned. */
 struct cache_line cache_allocate(struct cache *cache, uint32_t address);
 

@@ -21,6 +21,17 @@ void memory_system_destroy(struct memory_system *system) {
         free(system->memories[n].code_lines);
 }
 
+void memory_forget_instructions(struct memory_system *system) {
+    cache_forget_all(&system->instructions);
+    system->next_instruction_line = 0;
+}
+
+void memory_forget_data(struct memory_system *system, uint32_t set, uint32_t way) {
+    cache_forget(&system->data, set, way);
+    for (unsigned n = 0; n < system->memory_count; n++)
+        memset(system->memories[n].streams, 0, sizeof system->memories[n].streams);
+}
+
 int memory_search(struct memory_system *system, uint32_t address) {
     for (unsigned n = 0; n < system->memory_count; n++)
         if (address - system->memories[n].base < system->memories[n].size) {

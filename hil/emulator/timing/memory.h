@@ -85,6 +85,10 @@ struct memory_system {
 int memory_system_create(struct memory_system *system, const struct parameters *parameters);
 void memory_system_destroy(struct memory_system *system);
 
+/* The instructions that are cached; a line of data, and which lines would go on with the last ones. */
+void memory_forget_instructions(struct memory_system *system);
+void memory_forget_data(struct memory_system *system, uint32_t set, uint32_t way);
+
 /* The index of the memory at an address, or -1; `memory_at` looks first where it found the last one. */
 int memory_search(struct memory_system *system, uint32_t address);
 

@@ -236,6 +236,18 @@ static void expect_access(struct model *model, uint32_t number) {
         number < running->block->access_count ? running->accesses[number].instruction->address : UINT32_MAX;
 }
 
+void model_maintain(struct model *model, uint32_t offset, uint32_t value) {
+    enum { ICIALLU = 0xF50, DCISW = 0xF60, DCCISW = 0xF74, BPIALL = 0xF78 };
+    const struct parameters *p = &model->parameters;
+    uint32_t line_bytes = (uint32_t)p->cache_line_bytes;
+    if (offset == ICIALLU)
+        memory_forget_instructions(&model->memory);
+    if (offset == BPIALL)
+        branch_predictor_forget(&model->branches);
+    if (offset == DCISW || offset == DCCISW) /* the way is in the highest bits, the set above the line's */
+        memory_forget_data(&model->memory, (value & 0x3FFFFFFFu) / line_bytes, value >> 30);
+}
+
 const uint32_t *model_next_access(const struct model *model) {
     return &model->next_access_address;
 }

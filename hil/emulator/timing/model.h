@@ -53,6 +53,10 @@ const uint32_t *model_next_access(const struct model *model);
 typedef uint32_t register_reader(void *context, unsigned number);
 void model_access(struct model *model, register_reader *read_register, void *context);
 
+/* A write to one of the registers that maintain caches and branch prediction, by its offset in the system control space
+ * (ARMv7-M Architecture Reference Manual, B2.2.7). */
+void model_maintain(struct model *model, uint32_t offset, uint32_t value);
+
 /* Cycles until the last access of the running block, or until its start. */
 uint64_t model_cycles(const struct model *model);
 
