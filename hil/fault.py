@@ -6,6 +6,11 @@ from hilnas.errors import TargetError
 from hilnas.firmware.protocol import FAULT_KEYS, Line
 from hilnas.hil.elf import Elf
 
+
+class FaultError(TargetError):
+    """The processor faulted: the firmware's doing, which another board would only repeat."""
+
+
 # Bits of the Configurable Fault Status Register (ARMv7-M Architecture Reference Manual, B3.2.15).
 _CAUSES = {
     0: "an instruction fetched from where none may be",
@@ -27,7 +32,7 @@ _CAUSES = {
 _MMFAR_VALID, _BFAR_VALID = 7, 15
 
 
-def fault_error(line: Line, elf: Elf, place: str) -> TargetError:
+def fault_error(line: Line, elf: Elf, place: str) -> FaultError:
     """The error that a `fault` line is; `place` says what the firmware was doing."""
     registers = {key: line.number(key) for key in FAULT_KEYS}
     status = registers["cfsr"]
@@ -36,7 +41,7 @@ def fault_error(line: Line, elf: Elf, place: str) -> TargetError:
     where = f"in {elf.function_at(registers['pc'])} at {registers['pc']:#010x}" if registers["pc"] else "where the stack no longer tells"
     accessed = "" if address is None else f", address {address:#010x}"
     listing = ", ".join(f"{key.upper()}={value:#010x}" for key, value in registers.items())
-    return TargetError(
+    return FaultError(
         f"the firmware stopped with a {line.text('kind')} {where}, {place}: {'; '.join(causes)}{accessed} ({listing})",
         "Look the address up with arm-none-eabi-addr2line.",
     )

@@ -5,35 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hilnas.errors import InputError
+from hilnas.hil.board_selection import BoardSelection
 from hilnas.hil.target import Target
 
 
-def _emulator() -> Target:
+def _emulator(_: BoardSelection) -> Target:
     from hilnas.hil.targets.emulator import EmulatorTarget
 
     return EmulatorTarget()
 
 
-def _qemu() -> Target:
+def _qemu(_: BoardSelection) -> Target:
     from hilnas.hil.targets.qemu import QemuTarget
 
     return QemuTarget()
 
 
-_CREATE: dict[str, Callable[[], Target]] = {"emulator": _emulator, "qemu": _qemu}
+def _serial(selection: BoardSelection) -> Target:
+    from hilnas.hil.targets.serial import SerialTarget
+
+    return SerialTarget(selection)
+
+
+_CREATE: dict[str, Callable[[BoardSelection], Target]] = {"emulator": _emulator, "qemu": _qemu, "serial": _serial}
 
 TARGET_NAMES = tuple(_CREATE)
 
 
-def create_target(name: str) -> Target:
-    """The target of that name.
+def create_target(name: str, selection: BoardSelection | None = None) -> Target:
+    """The target of that name; `selection` says which boards are meant, where it has boards.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or the selection contradicts itself.
+        ConnectError: the boards that are meant are not there.
     """
     if name not in _CREATE:
         raise InputError(f"unknown target {name!r}", f"Known: {', '.join(TARGET_NAMES)}.")
-    return _CREATE[name]()
+    return _CREATE[name](selection or BoardSelection())
 
 
 def check_board(target: str, board_name: str, targets: tuple[str, ...]) -> None:

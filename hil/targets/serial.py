@@ -1,0 +1,59 @@
+"""The target `serial`: real boards at this host, flashed over their debug probe and read over their serial port; or virtual ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hilnas.boards.board import Board
+from hilnas.firmware.image import FirmwareImage
+from hilnas.hil.bench import Bench
+from hilnas.hil.board_lock import BoardLock
+from hilnas.hil.board_selection import BoardSelection
+from hilnas.hil.flashers import choose_flasher
+from hilnas.hil.flashers.virtual import is_virtual
+from hilnas.hil.fleet import Fleet
+from hilnas.hil.measurement import CYCLES_MEASURED, CYCLES_MODELLED
+from hilnas.hil.probes import choose_port
+from hilnas.hil.target import TargetRun, Tensor
+
+FLASH_S = 120.0
+"""What flashing may take, its own repetitions included."""
+
+
+class SerialBench(BoardLock):
+    """A board at this host. A virtual one is told by its probe: what its cycle counter counts is modelled."""
+
+    def __init__(self, port: str, probe: str | None, flasher: str | None) -> None:
+        super().__init__(probe or port)
+        self._port, self._probe, self._flasher = port, probe, flasher
+        self._flashed_by = ""
+        self.cycles_source = CYCLES_MODELLED if is_virtual(probe) else CYCLES_MEASURED
+
+    def flash(self, elf: Path, board: Board) -> tuple[str, ...]:
+        """See `Bench`."""
+        flasher = choose_flasher(self._flasher, board, self._probe)
+        self._flashed_by = f"{flasher.name} {flasher.version()}"
+        return flasher.flash(elf, board, self._probe, FLASH_S)
+
+    def port(self) -> str:
+        """See `Bench`."""
+        return choose_port(self._port, self._probe)
+
+    def version(self) -> str:
+        """See `Bench`."""
+        return f"{'virtual board' if is_virtual(self._probe) else 'board'} {self.name}, flashed by {self._flashed_by}"
+
+
+class SerialTarget:
+    """Runs images on attached boards: on whichever of the selected ones is free and in order."""
+
+    name = "serial"
+
+    def __init__(self, selection: BoardSelection) -> None:
+        benches: list[Bench] = [SerialBench(port, probe, selection.flasher) for port, probe in selection.attached()]
+        self._fleet = Fleet(benches, selection.persistence, selection.aside)
+
+    def run(self, image: FirmwareImage, board: Board, inputs: Sequence[tuple[Tensor, ...]], take_exits: bool) -> TargetRun:
+        """See `Target`."""
+        return self._fleet.run(image, board, inputs, take_exits)
