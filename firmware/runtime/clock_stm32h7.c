@@ -47,19 +47,26 @@
 #endif
 
 static const char *raise_voltage(void) {
-    /* CR3 can be written once after power-up: which regulator feeds the core is wired on the board. */
+    /* CR3 can be written once after power-up, and a system reset does not undo that: which regulator feeds the core is
+     * wired on the board. Bits 0 to 2 are BYPASS, LDOEN and SMPSEN (H743: SCUEN, to be cleared). */
     register_replace(&PWR_CR3, 7u, HILNAS_SUPPLY_SMPS ? 1u << 2 : 1u << 1);
     if (!register_becomes(&PWR_CSR1, 1u << 13, 1u << 13)) {
         return "PWR_CSR1.ACTVOSRDY";
     }
     register_replace(&PWR_D3CR, 3u << 14, 3u << 14); /* H743, H747: scale 1; H7A3: scale 0 */
+    (void)PWR_D3CR;                                  /* what is read first may still be of the old scale */
     if (!register_becomes(&PWR_D3CR, 1u << 13, 1u << 13)) {
         return "PWR_D3CR.VOSRDY";
     }
 #ifdef NEEDS_OVERDRIVE
+    _Static_assert(!(HILNAS_SUPPLY_SMPS && NEEDS_OVERDRIVE),
+                   "RM0399: more than 400 MHz need voltage scale 0, which the switching regulator does not give");
     if (NEEDS_OVERDRIVE) {
         register_set(&RCC_APB4ENR, 1u << 1); /* SYSCFG */
+        (void)RCC_APB4ENR;                   /* the clock runs once the write has been read back */
         register_set(&SYSCFG_PWRCR, 1u);     /* ODEN: scale 0 */
+        (void)SYSCFG_PWRCR;
+        (void)PWR_D3CR;
         if (!register_becomes(&PWR_D3CR, 1u << 13, 1u << 13)) {
             return "PWR_D3CR.VOSRDY";
         }
@@ -69,6 +76,9 @@ static const char *raise_voltage(void) {
 }
 
 const char *clock_start(void) {
+    /* First of all: the caller fills the RAMs whether the clocks come up or not. */
+    register_set(&RCC_AHB2ENR, RAM_CLOCKS);
+    (void)RCC_AHB2ENR;
     const char *missing = raise_voltage();
     if (missing) {
         return missing;
@@ -91,8 +101,6 @@ const char *clock_start(void) {
     if (!register_becomes(&RCC_CFGR, 7u << 3, 3u << 3)) {
         return "RCC_CFGR.SWS";
     }
-    register_set(&RCC_AHB2ENR, RAM_CLOCKS);
-    (void)RCC_AHB2ENR; /* the clock runs once the write has been read back */
     return 0;
 }
 

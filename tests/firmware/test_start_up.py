@@ -1,0 +1,174 @@
+"""The start-up code of each part on a bare core whose peripherals are memory: what it writes, in which order, and what it waits for.
+
+Addresses and bits are from RM0433 (H743), RM0399 (H747), RM0455 (H7A3) and RM0385 (F746).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pytest
+import unicorn as uc
+from unicorn import arm_const as arm
+
+from hilnas.boards.board import Board, load_board
+from hilnas.errors import BuildError
+from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
+from hilnas.firmware.build import core_flags
+from hilnas.firmware.toolchain import ARM
+
+CODE, RAM = 0x0800_0000, 0x2000_0000
+PAGE = 4096
+H7_RCC, H7_PWR, FLASH_H7, SYSCFG = 0x5802_4400, 0x5802_4800, 0x5200_2000, 0x5800_0400
+F7_RCC, F7_PWR, FLASH_F7 = 0x4002_3800, 0x4000_7000, 0x4002_3C00
+H7 = ("nucleo-h743zi2", "stm32h747i-disco", "nucleo-h7a3zi-q")
+# Each ready bit where it is, as it reads when what it tells of is ready.
+READY_H7 = {
+    "PWR_CSR1.ACTVOSRDY": (H7_PWR + 0x04, 1 << 13),
+    "PWR_D3CR.VOSRDY": (H7_PWR + 0x18, 1 << 13),
+    "RCC_CR.PLL1RDY": (H7_RCC + 0x00, 1 << 25),
+    "RCC_CFGR.SWS": (H7_RCC + 0x10, 3 << 3),
+}
+READY_F7 = {
+    "RCC_CR.PLLRDY": (F7_RCC + 0x00, 1 << 25),
+    "PWR_CSR1.ODRDY": (F7_PWR + 0x04, 1 << 16),
+    "PWR_CSR1.ODSWRDY": (F7_PWR + 0x04, 1 << 17),
+    "RCC_CFGR.SWS": (F7_RCC + 0x08, 2 << 2),
+}
+RESET = {H7_PWR + 0x0C: 6, H7_PWR + 0x18: 1 << 14, F7_PWR + 0x00: 3 << 14}
+
+
+def ready_bits(board: str) -> dict[str, tuple[int, int]]:
+    return READY_H7 if board in H7 else READY_F7
+
+
+@dataclass
+class StartUp:
+    """What `clock_start` returned, and every register that it wrote, in order."""
+
+    missing: str
+    writes: list[tuple[int, int]] = field(default_factory=list)
+
+    def values(self, address: int) -> list[int]:
+        return [value for where, value in self.writes if where == address]
+
+    def index(self, address: int, value: int, mask: int = 0xFFFF_FFFF) -> int:
+        """When `address` first got `value`."""
+        return next(i for i, (where, written) in enumerate(self.writes) if where == address and written & mask == value)
+
+
+@cache
+def build(declaration: str) -> tuple[bytes, int]:
+    """`clock_start` of a board (as JSON) as code from CODE on, and its address."""
+    board = Board.model_validate_json(declaration)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "hilnas_board.h").write_text(support_header(board, "", "", 1))
+        clock = next(path for path in support_sources(board) if path.name.startswith("clock_"))
+        elf, binary = folder / "clock.elf", folder / "clock.bin"
+        link = ["-nostdlib", "-nostartfiles", f"-Wl,-Ttext={CODE:#x}", "-Wl,--entry=clock_start", "-Wl,--gc-sections", "-o", elf]
+        ARM.run([*core_flags(board), "-Os", f"-I{folder}", f"-I{RUNTIME_FOLDER}", clock, *link])
+        subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", elf, binary], check=True)
+        symbols = subprocess.run(["arm-none-eabi-nm", elf], capture_output=True, text=True, check=True).stdout
+        address = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(" T clock_start"))
+        return binary.read_bytes(), address
+
+
+def start(board: str, never: str | None = None) -> StartUp:
+    """Runs `clock_start` with every ready bit set but `never`."""
+    content, entry = build(load_board(board).model_dump_json())
+    core = uc.Uc(uc.UC_ARCH_ARM, uc.UC_MODE_THUMB)
+    core.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M7)
+    for base in (CODE, RAM):
+        core.mem_map(base, 16 * PAGE)
+    core.mem_write(CODE, content)
+    for page in sorted({address & -PAGE for address in (H7_RCC, FLASH_H7, SYSCFG, F7_RCC, F7_PWR, FLASH_F7)}):
+        core.mem_map(page, PAGE)
+    state = dict(RESET)
+    for name, (address, bits) in ready_bits(board).items():
+        state[address] = state.get(address, 0) | (0 if name == never else bits)
+    for address, value in state.items():
+        core.mem_write(address, value.to_bytes(4, "little"))
+    writes: list[tuple[int, int]] = []
+    core.hook_add(
+        uc.UC_HOOK_MEM_WRITE, lambda _core, _kind, address, _size, value, _data: writes.append((address, value & 0xFFFF_FFFF)), None, 1, 0
+    )
+    back = CODE + 16 * PAGE - 16
+    core.reg_write(arm.UC_ARM_REG_SP, RAM + 8 * PAGE)
+    core.reg_write(arm.UC_ARM_REG_LR, back | 1)
+    core.emu_start(entry | 1, back)
+    told = core.reg_read(arm.UC_ARM_REG_R0)
+    missing = bytes(core.mem_read(told, 64)).split(b"\0")[0].decode() if told else ""
+    return StartUp(missing, [write for write in writes if write[0] >= RAM + 16 * PAGE])
+
+
+@pytest.mark.parametrize("board", [*H7, "stm32f746g-disco"])
+def test_it_ends_when_everything_becomes_ready(board: str) -> None:
+    assert start(board).missing == ""
+
+
+@pytest.mark.parametrize(("board", "bit"), [(board, bit) for board in (*H7, "stm32f746g-disco") for bit in ready_bits(board)])
+def test_a_bit_that_never_becomes_ready_is_named_and_waiting_ends(board: str, bit: str) -> None:
+    assert start(board, never=bit).missing == bit
+
+
+@pytest.mark.parametrize("board", H7)
+def test_the_supply_is_chosen_once_and_first(board: str) -> None:
+    trace = start(board)
+    smps, ldo = 4, 2
+    assert [value & 7 for value in trace.values(H7_PWR + 0x0C)] == [smps if load_board(board).supply == "smps" else ldo]
+    assert trace.index(H7_PWR + 0x0C, trace.values(H7_PWR + 0x0C)[0]) < trace.index(H7_PWR + 0x18, 3 << 14, 3 << 14)
+
+
+@pytest.mark.parametrize("board", H7)
+def test_voltage_wait_states_and_dividers_come_before_the_clock(board: str) -> None:
+    trace = start(board)
+    switch = trace.index(H7_RCC + 0x10, 3, 7)
+    latency = {"nucleo-h743zi2": 4 | 2 << 4, "stm32h747i-disco": 2 | 2 << 4, "nucleo-h7a3zi-q": 6 | 3 << 4}[board]
+    assert trace.index(FLASH_H7, latency) < switch
+    assert trace.index(H7_PWR + 0x18, 3 << 14, 3 << 14) < trace.index(FLASH_H7, latency)
+    for divider in (0x18, 0x1C, 0x20):
+        assert max(i for i, (where, _) in enumerate(trace.writes) if where == H7_RCC + divider) < switch
+    assert trace.index(H7_RCC + 0x30, trace.values(H7_RCC + 0x30)[0]) < trace.index(H7_RCC + 0x00, 1 << 24, 1 << 24) < switch
+
+
+def test_overdrive_only_above_400_mhz_and_after_scale_1() -> None:
+    trace = start("nucleo-h743zi2")
+    overdrive = trace.index(SYSCFG + 0x2C, 1)
+    assert trace.index(H7_RCC + 0xF4, 1 << 1, 1 << 1) < overdrive
+    assert trace.index(H7_PWR + 0x18, 3 << 14, 3 << 14) < overdrive < trace.index(FLASH_H7, 4 | 2 << 4)
+    for board in ("stm32h747i-disco", "nucleo-h7a3zi-q"):
+        assert start(board).values(SYSCFG + 0x2C) == []
+
+
+def test_480_mhz_with_the_switching_regulator_does_not_build() -> None:
+    board = load_board("nucleo-h743zi2").model_copy(update={"supply": "smps"})
+    with pytest.raises(BuildError, match="voltage scale 0"):
+        build(board.model_dump_json())
+
+
+@pytest.mark.parametrize("board", H7)
+def test_the_rams_are_clocked_even_if_the_voltage_never_rises(board: str) -> None:
+    trace = start(board, never="PWR_CSR1.ACTVOSRDY")
+    rams = 3 << 29 if board == "nucleo-h7a3zi-q" else 7 << 29
+    assert trace.index(H7_RCC + 0xDC, rams, rams) >= 0
+
+
+def test_the_f746_goes_into_overdrive_before_its_wait_states_and_its_clock() -> None:
+    trace = start("stm32f746g-disco")
+    order = [
+        trace.index(F7_RCC + 0x40, 1 << 28, 1 << 28),  # the power controller is clocked before it is written
+        trace.index(F7_PWR + 0x00, 3 << 14, 3 << 14),
+        trace.index(F7_RCC + 0x00, 1 << 24, 1 << 24),
+        trace.index(F7_PWR + 0x00, 1 << 16, 1 << 16),
+        trace.index(F7_PWR + 0x00, 1 << 17, 1 << 17),
+        trace.index(FLASH_F7, 7, 15),
+        trace.index(F7_RCC + 0x08, 2, 3),
+    ]
+    assert order == sorted(order)
+    pll = trace.values(F7_RCC + 0x04)[-1]
+    assert 16_000_000 // (pll & 63) * (pll >> 6 & 511) // (2 * ((pll >> 16 & 3) + 1)) == load_board("stm32f746g-disco").clock_hz
