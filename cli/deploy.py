@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from hilnas.cli.board_options import board_options
 from hilnas.cli.output import json_option
 from hilnas.cli.show_measurement import show_measurement
+
+if TYPE_CHECKING:
+    from hilnas.hil.board_selection import BoardSelection
 
 
 @click.command()
@@ -22,9 +27,18 @@ from hilnas.cli.show_measurement import show_measurement
 )
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs that are compared with the reference.")
 @click.option("--per-layer", is_flag=True, help="Show each layer.")
+@board_options
 @json_option
 def command(
-    model: Path, board_name: str, target_name: str, out: Path | None, data_file: Path | None, seed: int, per_layer: bool, as_json: bool
+    model: Path,
+    board_name: str,
+    target_name: str,
+    out: Path | None,
+    data_file: Path | None,
+    seed: int,
+    per_layer: bool,
+    selection: BoardSelection,
+    as_json: bool,
 ) -> None:
     """Builds an int8 .tflite file MODEL for a board, runs it, and compares every output with the reference kernels'.
 
@@ -39,7 +53,7 @@ def command(
     from hilnas.hil.samples import Samples
     from hilnas.hil.targets import create_target
 
-    board, target = load_board(board_name), create_target(target_name)
+    board, target = load_board(board_name), create_target(target_name, selection)
     data = None if data_file is None else Samples.load(data_file)
     with tempfile.TemporaryDirectory() as scratch:
         measurement = deploy(model, board, target, out or Path(scratch) / "image", seed, data)

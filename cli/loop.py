@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hilnas.cli.board_options import NAMES, board_options
 from hilnas.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
+    from hilnas.hil.board_selection import BoardSelection
     from hilnas.hil.result import LoopResult
     from hilnas.hil.run_folder import RunFolder
 
@@ -29,7 +31,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--latency", type=_POSITIVE, help="Limit on the longest path, in milliseconds.")
 @click.option("--flash", type=_POSITIVE, help="Limit on flash, in kB.")
 @click.option("--sram", type=_POSITIVE, help="Limit on SRAM, in kB.")
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that build and measure.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that build and measure: 2, or one for each board if those are more.")
+@board_options
 @json_option
 @click.pass_context
 def command(
@@ -44,7 +47,8 @@ def command(
     latency: float | None,
     flash: float | None,
     sram: float | None,
-    workers: int,
+    workers: int | None,
+    selection: BoardSelection,
     as_json: bool,
 ) -> None:
     """Trains a supernet, measures a sample of its nets on the target, searches under a budget with predictors, builds and
@@ -62,7 +66,7 @@ def command(
 
     folder = RunFolder(resume or out)
     if resume:
-        kept = {"resume", "workers", "as_json"}
+        kept = {"resume", "workers", "as_json", *NAMES}
         given = [name for name in context.params if name not in kept and context.get_parameter_source(name) is _COMMAND_LINE]
         if given:
             raise InputError(f"--{given[0]} cannot be changed by --resume", "Leave it out, or start another run.")
@@ -70,7 +74,7 @@ def command(
         limits = Budget(_scaled(latency, 1e-3), _scaled(flash, 1e3), _scaled(sram, 1e3))
         start_run(folder, LoopConfiguration(board, target, data, seed, rounds, limits))
     try:
-        result = resume_run(folder, workers, lambda line: click.echo(line, err=True))
+        result = resume_run(folder, workers or max(2, selection.count), lambda line: click.echo(line, err=True), selection)
     except KeyboardInterrupt:
         click.echo(f"\ngo on with: hilnas loop --resume {folder.path}", err=True)
         raise

@@ -18,6 +18,7 @@ VERBS = {
     "doctor": "what is installed, what is missing, and how to get it",
     "experiment": "list and run the published experiments",
     "export": "a net to .onnx and int8 .tflite, verified",
+    "flash": "write an image to a board",
     "loop": "the whole closed loop: train, search, export, build, measure, recalibrate",
     "measure": "run an image on a target",
     "measurements": "list, show, export and import stored measurements",
@@ -27,6 +28,7 @@ VERBS = {
     "run": "time any Cortex-M ELF on the emulator",
     "search": "search with predictors under a budget",
     "train": "train the supernet on a data set",
+    "virtual-board": "a board behind a pseudo-terminal, for trying scripts",
 }
 """Every verb, in its own file of the same name, with the line that `hilnas --help` shows: the file is imported when it runs."""
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from hilnas.cli.board_options import board_options
 from hilnas.cli.output import json_option
 from hilnas.cli.show_measurement import show_measurement
+
+if TYPE_CHECKING:
+    from hilnas.hil.board_selection import BoardSelection
 
 
 @click.command()
@@ -24,6 +29,7 @@ from hilnas.cli.show_measurement import show_measurement
 )
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs.")
 @click.option("--per-layer", is_flag=True, help="Show each layer.")
+@board_options
 @json_option
 def command(
     image_folder: Path,
@@ -33,11 +39,14 @@ def command(
     data_file: Path | None,
     seed: int,
     per_layer: bool,
+    selection: BoardSelection,
     as_json: bool,
 ) -> None:
     """Runs the image in folder IMAGE, which `hilnas build` or `hilnas deploy --out` wrote, on a target.
 
-    Example: hilnas measure build/model --target emulator --per-layer
+    The target serial flashes the board first; with several boards it takes one that is free.
+
+    Example: hilnas measure build/model --target serial --port auto --per-layer
     """
     from hilnas.boards.board import load_board
     from hilnas.firmware.image import FirmwareImage
@@ -50,4 +59,4 @@ def command(
     board = load_board(board_name or image.manifest.board)
     reference = None if model is None else ReferenceModel.load(model)
     data = None if data_file is None else Samples.load(data_file)
-    show_measurement(measure(image, board, create_target(target_name), reference, seed, data), per_layer, as_json)
+    show_measurement(measure(image, board, create_target(target_name, selection), reference, seed, data), per_layer, as_json)

@@ -27,6 +27,11 @@ class BoardSelection:
     persistence: Persistence = field(default_factory=Persistence)
     aside: Path | None = None
 
+    @property
+    def count(self) -> int:
+        """How many boards are named."""
+        return max(len(self.ports), len(self.probes), len(self.places))
+
     def attached(self) -> list[tuple[str, str | None]]:
         """Port and probe of each board.
 

@@ -50,7 +50,7 @@ class Fleet:
                 except (ConnectError, TargetError) as error:
                     self._set_aside(bench, error)
                     if not self._left():
-                        raise type(error)(f"{error.message} (no board is left; tried: {'; '.join(attempts)})", error.hint) from error
+                        raise type(error)(f"{error.message}; no board is left after {len(attempts)} attempts", error.hint) from error
 
     def _left(self) -> list[Bench]:
         return [bench for bench in self._benches if not self._note(bench).exists()]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hilnas.boards.board import load_board
+from hilnas.hil.board_selection import BoardSelection
 from hilnas.hil.budgeting import choose_budget
+from hilnas.hil.fleet import set_aside
 from hilnas.hil.loop_configuration import LoopConfiguration
 from hilnas.hil.memory_predictor import MemoryNeeds, MemoryPlanner
 from hilnas.hil.nets import NetRecord, NetTask, accuracy_of, describe, evaluate_net, memory_of
@@ -16,7 +19,8 @@ from hilnas.hil.proposals import propose
 from hilnas.hil.recalibrate import FirstNets, Rows, latency_error, measured_metrics, new_predictor, rows
 from hilnas.hil.report import write_report
 from hilnas.hil.result import BudgetResult, CandidateResult, Figures, HeldOut, LatencyError, LoopResult, RoundResult, figures
-from hilnas.hil.run_folder import RESULT_NAME, RunFolder
+from hilnas.hil.run_folder import RESULT_NAME, SELECTION_NAME, RunFolder
+from hilnas.hil.targets import check_board, create_target
 from hilnas.hil.workers import Workers
 from hilnas.nas.data import load_data
 from hilnas.nas.metrics import Budget, Estimate
@@ -221,30 +225,42 @@ def start_run(folder: RunFolder, configuration: LoopConfiguration) -> None:
     """Checks what is asked and records it; `resume_run` then does it.
 
     Raises:
-        InputError: unknown data or board, or the folder holds a run already.
+        InputError: unknown data or board, a target that the board does not run on, or the folder holds a run already.
         StoreError: the disk refused.
     """
-    load_board(configuration.board)
+    board = load_board(configuration.board)
+    check_board(configuration.target, board.name, board.targets)
     space_for(load_data(configuration.data))
     folder.create(configuration)
 
 
-def resume_run(folder: RunFolder, workers: int, say: Callable[[str], None]) -> LoopResult:
-    """Does all that is left of a run and writes its report. `say` gets a line about each finished part.
+def resume_run(folder: RunFolder, workers: int, say: Callable[[str], None], selection: BoardSelection | None = None) -> LoopResult:
+    """Does all that is left of a run and writes its report. `say` gets a line about each finished part, and about each board that was set
+    aside. `selection` says which boards measure, where the target has boards.
 
     Raises:
         InputError: the folder holds no run, or another process works on it.
         BudgetError: the search finds nothing that meets the budget.
         BuildError: an export or a build failed, or a worker died.
+        ConnectError, TargetError: no board is left.
         StoreError: the disk refused.
     """
     import torch
 
     # Sums in floating point depend on how many threads add them up; and small networks gain nothing from several.
     torch.set_num_threads(1)
-    folder.description()
-    with folder.locked(), Workers(workers, folder.path / "workers.log") as pool:
-        result = Loop(folder, pool, say).run()
+    target = folder.description().configuration.target
+    with folder.locked():
+        selection = replace(selection or BoardSelection(), aside=folder.boards_path)
+        create_target(target, selection)
+        shutil.rmtree(folder.boards_path, ignore_errors=True)
+        folder.write(SELECTION_NAME, BoardSelection, selection)
+        try:
+            with Workers(workers, folder.path / "workers.log") as pool:
+                result = Loop(folder, pool, say).run()
+        finally:
+            for reason in set_aside(folder.boards_path):
+                say(f"set aside: board {reason}")
         write_report(folder)
     return result
 

@@ -16,10 +16,10 @@ from hilnas import __version__
 from hilnas.boards.board import Board
 from hilnas.errors import InputError
 from hilnas.firmware.build import build_image
-from hilnas.firmware.image import FirmwareImage
+from hilnas.firmware.image import FirmwareImage, Manifest
 from hilnas.hil.measurement import ExitStatistics, LayerMeasurement, Measurement
 from hilnas.hil.samples import Samples
-from hilnas.hil.target import Inference, Target, TargetRun
+from hilnas.hil.target import Inference, Target, TargetRun, Tensor
 from hilnas.hil.targets import check_board
 from hilnas.hil.verify import INPUT_SETS, check_same_edges, first_difference, verification_inputs
 from hilnas.tflite.reference import ReferenceModel
@@ -60,6 +60,7 @@ def measure(
     check_board(target.name, board.name, board.targets)
     inputs = verification_inputs(manifest, seed)
     run = target.run(image, board, inputs, take_exits=False)
+    data_run = None if data is None else target.run(image, board, _data_inputs(manifest, data), take_exits=True)
     slowest = max(run.inferences, key=lambda inference: (inference.cycles or 0, inference.instructions or 0))
     difference = None
     if reference is not None:
@@ -88,8 +89,9 @@ def measure(
         ),
         output_digest=output_digest(run.inferences),
         bit_exact=None if reference is None else difference is None,
-        exits=None if data is None else _exit_statistics(image, board, target, data),
-        provenance=_provenance(image, run, seed, difference) | ({} if data is None else {"data": data.name, "data_sha256": data.digest}),
+        exits=None if data is None or data_run is None else _exit_statistics(manifest, board, data_run.inferences, data),
+        provenance=_provenance(image, (run, *([data_run] if data_run else [])), seed, difference)
+        | ({} if data is None else {"data": data.name, "data_sha256": data.digest}),
     )
 
 
@@ -103,11 +105,13 @@ def output_digest(inferences: Sequence[Inference]) -> str:
     return digest.hexdigest()
 
 
-def _exit_statistics(image: FirmwareImage, board: Board, target: Target, data: Samples) -> ExitStatistics:
-    manifest = image.manifest
+def _data_inputs(manifest: Manifest, data: Samples) -> list[tuple[Tensor, ...]]:
     if len(manifest.inputs) != 1:
         raise InputError(f"{manifest.model} has {len(manifest.inputs)} inputs; a data set needs a model of one")
-    inferences = target.run(image, board, data.inputs(manifest.inputs[0]), take_exits=True).inferences
+    return data.inputs(manifest.inputs[0])
+
+
+def _exit_statistics(manifest: Manifest, board: Board, inferences: Sequence[Inference], data: Samples) -> ExitStatistics:
     taken = [inference.exit_taken for inference in inferences]
     exits = range(len(manifest.exit_thresholds) + 1)
     cycles = [[inference.cycles for inference in inferences if inference.exit_taken == index] for index in exits]
@@ -131,16 +135,16 @@ def _accuracy(inferences: Sequence[Inference], labels: NDArray[np.integer[Any]])
     return float(np.mean([int(np.argmax(answer)) == label for answer, label in zip(answers, labels, strict=True)]))
 
 
-def _provenance(image: FirmwareImage, run: TargetRun, seed: int, difference: str | None) -> dict[str, str | int | float | None]:
+def _provenance(image: FirmwareImage, runs: Sequence[TargetRun], seed: int, difference: str | None) -> dict[str, str | int | float | None]:
     return {
         "hilnas": __version__,
         "engine": image.manifest.engine_version,
         "compiler": image.manifest.compiler,
-        "target_version": run.target_version,
+        "target_version": runs[0].target_version,
         "host": platform.node(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "inputs": INPUT_SETS,
-        "attempts": "; ".join(run.attempts),
+        "attempts": "; ".join(attempt for run in runs for attempt in run.attempts),
         "first_difference": difference,
     }

@@ -21,10 +21,11 @@ from hilnas.export.supernet import CALIBRATION_IMAGES
 from hilnas.files import sha256, write_atomically
 from hilnas.firmware.build import build_image
 from hilnas.firmware.image import FirmwareImage
+from hilnas.hil.board_selection import BoardSelection
 from hilnas.hil.measure import measure
 from hilnas.hil.measurement import ExitStatistics, Measurement
 from hilnas.hil.memory_predictor import MemoryNeeds, NetworkPlanner
-from hilnas.hil.run_folder import RunFolder
+from hilnas.hil.run_folder import SELECTION_NAME, RunFolder
 from hilnas.hil.samples import Samples
 from hilnas.hil.store import MeasurementStore
 from hilnas.hil.targets import create_target
@@ -82,6 +83,7 @@ class _Bench:
     folder: RunFolder
     board: Board
     target: str
+    selection: BoardSelection
     data: DataSet
     supernet: Supernet
 
@@ -95,7 +97,9 @@ def _bench(run: Path) -> _Bench:
     folder = RunFolder(run)
     asked = folder.description().configuration
     trained = load_supernet(folder.supernet_path)
-    return _Bench(folder, load_board(asked.board), asked.target, load_data(asked.data, trained.recipe.data_seed), trained.supernet)
+    selection = folder.read(SELECTION_NAME, BoardSelection)
+    data = load_data(asked.data, trained.recipe.data_seed)
+    return _Bench(folder, load_board(asked.board), asked.target, selection, data, trained.supernet)
 
 
 def accuracy_of(task: NetTask) -> float:
@@ -168,7 +172,7 @@ def _measure(bench: _Bench, image: FirmwareImage, model: Path, with_data: bool) 
     Raises:
         CheckFailedError: an output is not the reference's.
     """
-    manifest, target, test = image.manifest, create_target(bench.target), bench.data.test
+    manifest, target, test = image.manifest, create_target(bench.target, bench.selection), bench.data.test
     with MeasurementStore(bench.folder.store_path) as store:
         stored = store.find(build_id=manifest.build_id, board=bench.board.name, target=target.name)
         for measurement in stored:

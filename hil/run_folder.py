@@ -28,6 +28,8 @@ RUN_NAME = "run.json"
 RESULT_NAME = "result.json"
 TIMINGS_NAME = "timings.json"
 REPORT_NAME = "report.html"
+BOARDS_NAME = "boards"
+SELECTION_NAME = f"{BOARDS_NAME}/selection.json"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class RunFolder:
     """Where a run keeps everything.
 
     run.json (what was asked, by what and when), supernet.pt, stages/ (one JSON document for each finished step),
-    candidates/NAME/ (files and measurements of one net), measurements.db, result.json, report.html.
+    candidates/NAME/ (files and measurements of one net), boards/ (those that measure now), measurements.db, result.json, report.html.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,6 +64,11 @@ class RunFolder:
     def report_path(self) -> Path:
         """The report of the run."""
         return self.path / REPORT_NAME
+
+    @property
+    def boards_path(self) -> Path:
+        """What the processes of a run share about the boards: which are meant, and which are set aside."""
+        return self.path / BOARDS_NAME
 
     def stopwatch(self) -> Stopwatch:
         """Measures the stages of the run."""

@@ -21,11 +21,13 @@ PERSISTENCE = Persistence(pause_s=0.0, patience=PATIENCE)
 
 
 @contextmanager
-def virtual_board(faults: Sequence[Fault] = (), seed: int = 0, board: Board | None = None) -> Iterator[VirtualBoard]:
+def virtual_board(
+    faults: Sequence[Fault] = (), seed: int = 0, board: Board | None = None, folder: Path | None = None
+) -> Iterator[VirtualBoard]:
     """A virtual board that is being served."""
     with (
-        tempfile.TemporaryDirectory(prefix="vb-") as folder,
-        VirtualBoard(board or load_board(BOARD), Path(folder), faults, seed) as served,
+        tempfile.TemporaryDirectory(prefix="vb-") as scratch,
+        VirtualBoard(board or load_board(BOARD), folder or Path(scratch), faults, seed) as served,
     ):
         thread = threading.Thread(target=served.serve)
         thread.start()
