@@ -1,4 +1,4 @@
-# The whole of hilnas for people who type `make`. Variables: BOARD, MODEL, TARGET, RUN.
+# The whole of hilnas for people who type `make`. Variables: BOARD, MODEL, TARGET, PROBE, FLASHER, RUN.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -7,6 +7,7 @@ PYTHON ?= python3
 BOARD ?= nucleo-h743zi2
 TARGET ?= emulator
 RUN ?= runs/demo
+SELECTED = $(if $(PROBE),--probe $(PROBE)) $(if $(FLASHER),--flasher $(FLASHER))
 
 VENV := .venv
 HILNAS := $(VENV)/bin/hilnas
@@ -18,7 +19,7 @@ ifneq ($(wildcard ../shared/data),)
 export HILNAS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help setup demo test acceptance lint format firmware measure recalibrate clean
+.PHONY: help setup demo test acceptance lint format firmware flash measure recalibrate clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,8 +55,11 @@ format: setup ## formats Python and C
 firmware: setup ## builds MODEL for BOARD
 	@$(HILNAS) build $(MODEL) --board $(BOARD) --out build/$(BOARD)
 
-measure: firmware ## builds MODEL and measures it on TARGET
-	@$(HILNAS) measure build/$(BOARD) --target $(TARGET) --per-layer
+flash: firmware ## builds MODEL and writes it to the attached BOARD (of several: PROBE=serial number)
+	@$(HILNAS) flash build/$(BOARD) $(SELECTED)
+
+measure: firmware ## builds MODEL and measures it on TARGET: emulator, or serial for the attached BOARD
+	@$(HILNAS) measure build/$(BOARD) --target $(TARGET) --model $(MODEL) --per-layer $(SELECTED)
 
 recalibrate: setup ## feeds the measurements of RUN into its predictors
 	@$(HILNAS) recalibrate $(RUN)

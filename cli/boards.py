@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 import click
 
@@ -11,12 +12,16 @@ from hilnas.cli.output import json_option, print_json, print_table
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--attached", is_flag=True, help="List the boards that are attached to this host instead: their ST-LINKs and ports.")
 @json_option
-def command(name: str | None, as_json: bool) -> None:
+def command(name: str | None, attached: bool, as_json: bool) -> None:
     """Lists the boards; with NAME (or the path of a board's YAML), shows that board's memories.
 
     Example: hilnas boards nucleo-h743zi2
     """
+    if attached:
+        _show_attached(as_json)
+        return
     from hilnas.boards.board import board_names, load_board
 
     boards = [load_board(each) for each in ((name,) if name else board_names())]
@@ -46,6 +51,20 @@ def command(name: str | None, as_json: bool) -> None:
             ("memory", "from", "bytes", "kind"),
             ((memory, f"{place.base:#010x}", f"{place.size:,}", place.kind) for memory, place in boards[0].memories.items()),
         )
+
+
+def _show_attached(as_json: bool) -> None:
+    from hilnas.hil.probes import attached_boards
+
+    probes = attached_boards()
+    if as_json:
+        print_json([asdict(probe) for probe in probes])
+        return
+    print_table(
+        "Attached boards" if probes else "Attached boards: no ST-LINK found",
+        ("serial number", "port", "vendor:product", "probe"),
+        ((probe.serial_number, probe.port, f"{probe.vendor_id:04x}:{probe.product_id:04x}", probe.description) for probe in probes),
+    )
 
 
 def _kilobytes(sizes: Iterable[int]) -> str:

@@ -54,5 +54,5 @@ class PyOcd(ToolFlasher):
         serial = [] if job.probe is None else ["--uid", f"stlink:{job.probe}"]
         mode = ["--connect", "under-reset"] if job.under_reset else []
         target = ["--target", job.flashing.pyocd or ""]
-        load = ["load", "--no-wait", "--no-config", "--verbose", *serial, *target, *mode, "--format", "elf", job.elf]
+        load: list[str | Path] = ["load", "--no-wait", "--no-config", "--verbose", *serial, *target, *mode, "--format", "elf", job.elf]
         return [load, load]

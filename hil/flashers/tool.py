@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from hilnas.boards.board import Board, Flashing
 from hilnas.errors import ConnectError, InputError, ToolMissingError
@@ -22,6 +21,7 @@ ATTEMPTS = 3
 """The first as the tool does it by itself, the others with the part held in reset while the probe connects."""
 _VERSION_S = 30.0
 _SHOWN_LINES = 3
+_NOTHING = re.compile(r"(?!)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -40,11 +40,10 @@ class Job:
 class ToolFlasher(ABC):
     """A program that flashes. `proof` is what it says when the flash holds what was written; it must say that and end well."""
 
-    name: ClassVar[str]
-    install: ClassVar[str]
-    proof: ClassVar[str]
-    failures: ClassVar[tuple[Failure, ...]]
-    version_option: ClassVar[str] = "--version"
+    name: str
+    install: str
+    proof: str
+    failures: tuple[Failure, ...]
 
     @abstractmethod
     def program(self) -> list[str] | None:
@@ -60,7 +59,7 @@ class ToolFlasher(ABC):
         if program is None:
             return None
         try:
-            said = _run([*program, self.version_option], _VERSION_S)[1]
+            said = _run([*program, "--version"], _VERSION_S)[1]
         except (OSError, subprocess.TimeoutExpired):
             return None
         number = re.search(r"\d+(\.\d+)+", said)
@@ -107,7 +106,7 @@ class ToolFlasher(ABC):
         for failure in self.failures:
             if failure.pattern.search(said):
                 return failure
-        return Failure(re.compile(""), f"it {otherwise}", f"Run it by hand to see why: {shlex.join(command)}")
+        return Failure(_NOTHING, f"it {otherwise}", f"Run it by hand to see why: {shlex.join(command)}")
 
 
 def _run(command: Sequence[str], timeout_s: float) -> tuple[int, str]:
@@ -121,5 +120,5 @@ def _message(name: str, failure: Failure, job: Job, attempts: int, said: str) ->
     probe = f" {job.probe}" if job.probe else ""
     times = f", {attempts} times" if attempts > 1 else ""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    quoted = " / ".join(lines[-_SHOWN_LINES:]) or "nothing"
-    return f"flashing {job.board.name}{probe} with {name}: {failure.problem}{times} (it said: {quoted})"
+    telling = [line for line in lines if failure.pattern.search(line)][-1:] or lines[-_SHOWN_LINES:]
+    return f"flashing {job.board.name}{probe} with {name}: {failure.problem}{times} (it said: {' / '.join(telling) or 'nothing'})"

@@ -1,0 +1,73 @@
+"""The verb flash: the board itself says that it runs the image; without a board the real tools say what to check."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hilnas.boards.board import load_board
+from hilnas.cli import main
+from hilnas.errors import ConnectError, HilnasError, InputError, ProtocolError
+from hilnas.firmware.image import FirmwareImage
+from hilnas.hil.board_selection import BoardSelection
+from hilnas.hil.flash import flash
+from hilnas.hil.probes import attached_boards
+
+sys.path.insert(0, str(Path(__file__).parent))
+from virtual_boards import BOARD, probe_of, selection, virtual_board
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main.verbs, ["flash", *map(str, arguments)])
+
+
+def test_the_board_says_that_it_runs_the_image(tiny: Any) -> None:
+    image = tiny.build(BOARD)
+    with virtual_board() as board:
+        result = run(image.folder, "--probe", probe_of(board), "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["build_id"] == image.manifest.build_id
+    assert document["attempts"] == []
+
+
+def test_a_board_that_says_another_build_id_is_not_flashed(tiny: Any, tmp_path: Path) -> None:
+    """The manifest is of one image, the ELF of another: what runs is not what was asked for."""
+    wanted, other = tiny.build(BOARD), tiny.build(BOARD, build_id="aaaaaaaaaaaaaaaa")
+    mixed = FirmwareImage(tmp_path, wanted.manifest)
+    mixed.elf.write_bytes(other.elf.read_bytes())
+    with virtual_board() as board, pytest.raises(ProtocolError, match="build is aaaaaaaaaaaaaaaa, the image's is 0123456789abcdef"):
+        flash(mixed, load_board(BOARD), selection(board))
+
+
+@pytest.mark.parametrize("flasher", ["openocd", "st-flash", "pyocd"])
+def test_without_a_probe_the_real_tools_say_so(tiny: Any, flasher: str) -> None:
+    if attached_boards():
+        pytest.skip("a board is attached")
+    result = run(tiny.build(BOARD).folder, "--flasher", flasher)
+    assert isinstance(result.exception, HilnasError)
+    assert main.exit_code(result.exception) == 5
+    assert f"with {flasher}: no ST-LINK found" in result.exception.message
+    assert "hilnas boards --attached" in result.exception.hint
+
+
+def test_an_image_of_another_board_is_refused(tiny: Any) -> None:
+    with pytest.raises(InputError, match="for board nucleo-h743zi2, not nucleo-h7a3zi-q"):
+        flash(tiny.build(BOARD), load_board("nucleo-h7a3zi-q"), BoardSelection())
+    with pytest.raises(InputError, match="does not run on target serial"):
+        flash(tiny.build("qemu-m7"), load_board("qemu-m7"), BoardSelection())
+
+
+def test_attached_boards_are_listed() -> None:
+    result = CliRunner().invoke(main.verbs, ["boards", "--attached", "--json"])
+    assert [probe["serial_number"] for probe in json.loads(result.stdout)] == [probe.serial_number for probe in attached_boards()]
+
+
+def test_a_virtual_board_that_is_gone_cannot_be_flashed(tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConnectError):
+        flash(tiny.build(BOARD), load_board(BOARD), BoardSelection(probes=(f"virtual:{tmp_path / 'gone'}",)))
