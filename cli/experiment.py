@@ -10,6 +10,9 @@ import click
 
 from hilnas.cli.output import json_option, print_json, print_table
 
+ROWS_SHOWN = 60
+"""Of each table, on a terminal."""
+
 
 @click.group()
 def command() -> None:
@@ -57,7 +60,9 @@ class _Experiments(click.Group):
                 print_json(report.document)
                 return
             for table in report.tables:
-                print_table(table.title, table.columns, table.rows)
+                print_table(table.title, table.columns, table.rows[:ROWS_SHOWN])
+                if len(table.rows) > ROWS_SHOWN:
+                    click.echo(f"... {len(table.rows) - ROWS_SHOWN} more rows; --out FOLDER writes them all to {table.name}.csv")
             for finding in report.findings:
                 click.echo(finding)
             if out is not None:

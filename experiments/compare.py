@@ -29,7 +29,8 @@ from hilnas.nas.jobs import run_jobs
 from hilnas.nas.metrics import Metrics
 from hilnas.nas.predictors.counted import CountedPredictor
 from hilnas.nas.searches.ga import GeneticSearch
-from hilnas.nas.searches.policy import DEPLOYMENT_EVALUATIONS, PolicySearch
+from hilnas.nas.searches.policy import DEPLOYMENT_EVALUATIONS
+from hilnas.nas.searches.policy_search import PolicySearch
 from hilnas.nas.searches.run import RunSettings, run_search
 
 BARS = {

@@ -53,7 +53,7 @@ def _ga(space: SearchSpace, budget: Budget, seed: int, objective: Objective) -> 
 
 
 def _rl(space: SearchSpace, budget: Budget, seed: int, margin: float) -> Search:
-    from hilnas.nas.searches.policy import PolicySearch
+    from hilnas.nas.searches.policy_search import PolicySearch
 
     return PolicySearch(space, [budget], seed, margin=margin)
 

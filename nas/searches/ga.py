@@ -9,11 +9,12 @@ import numpy as np
 from hilnas.nas.metrics import Budget, FloatArray, Metrics
 from hilnas.nas.objective import Objective, constrained_accuracy
 from hilnas.nas.searches.memory import Seen
+from hilnas.nas.searches.variation import crossover, mutate
 from hilnas.nas.space import Architectures, SearchSpace
 
 
 class GeneticSearch:
-    """(mu + lambda) evolution: binary tournaments, uniform crossover, mutation of single decisions.
+    """(mu + lambda) evolution: binary tournaments, uniform crossover, mutation of single decisions (`variation`).
 
     The `population` best of all told architectures are the parents, whatever generation they come from. With the default
     objective every architecture that meets the budget ranks above every one that does not (Deb, 2000).
@@ -77,11 +78,9 @@ class GeneticSearch:
 
     def _children(self, count: int) -> Architectures:
         mothers, fathers = self._tournament(count), self._tournament(count)
-        crossed = self._rng.random(count) < self.crossover
-        from_father = (self._rng.random(mothers.shape) < 0.5) & crossed[:, None]
-        children = np.where(from_father, fathers, mothers)
-        mutated = self._rng.random(children.shape) < self.mutation
-        return np.where(mutated, self.space.sample(count, self._rng), children)
+        crossed = self._rng.random((count, 1)) < self.crossover
+        children = np.where(crossed, crossover(self.space, mothers, fathers, self._rng), mothers)
+        return mutate(self.space, children, self.mutation, self._rng)
 
     def _tournament(self, count: int) -> Architectures:
         # Parents are sorted by score: the smaller index of two wins.

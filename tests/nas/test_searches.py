@@ -17,7 +17,8 @@ from hilnas.nas.searches.catalogue import SEARCHES, create_search
 from hilnas.nas.searches.ga import GeneticSearch
 from hilnas.nas.searches.nsga2 import ParetoSearch
 from hilnas.nas.searches.pareto import costs, hypervolume, non_dominated
-from hilnas.nas.searches.policy import ConditionedPolicy, PolicySearch, draw
+from hilnas.nas.searches.policy import ConditionedPolicy, draw
+from hilnas.nas.searches.policy_search import PolicySearch
 from hilnas.nas.searches.run import RunSettings, run_search
 from hilnas.nas.searches.study_ga import StudyGaSettings, StudyGeneticSearch
 from hilnas.nas.space import Architectures
@@ -242,7 +243,7 @@ def test_policy_logits_are_linear_between_limits_and_constant_beyond() -> None:
 
 def test_draw_follows_the_probabilities_and_never_takes_an_impossible_choice() -> None:
     chances = np.array([[0.2, 0.8, 0.0], [0.5, 0.25, 0.25]])
-    rows = draw(chances, 20_000, np.random.default_rng(0))
+    rows = draw(np.broadcast_to(chances, (20_000, 2, 3)), np.random.default_rng(0))
     for column, row in enumerate(chances):
         assert np.bincount(rows[:, column], minlength=3) / 20_000 == pytest.approx(row, abs=0.015)
 
