@@ -6,7 +6,7 @@
  * register bit that never became ready, or a null pointer. */
 const char *clock_start(void);
 
-/* Gives the report's UART its clock and its pins. */
+/* Gives the report's UART its clock, which no later step changes, and its pins. Runs first. */
 void clock_start_uart(void);
 
 #endif

@@ -189,7 +189,6 @@ static void obey(void) {
 
 void report_loop(const char *missing) {
     never_ready = missing;
-    uart_start();
     say_hello(0);
     for (;;) {
         obey();

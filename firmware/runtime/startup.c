@@ -3,6 +3,7 @@
 #include "core.h"
 #include "report.h"
 #include "stack.h"
+#include "uart.h"
 #include <string.h>
 
 typedef struct {
@@ -32,6 +33,7 @@ static void fill_memory(void) {
 
 void reset_handler(void) {
     core_start();
+    uart_start(); /* clocked by the oscillator that runs from reset: a fault from here on reaches the host */
     const char *missing = clock_start();
     fill_memory();
     core_start_caches();
@@ -39,12 +41,19 @@ void reset_handler(void) {
     report_loop(missing);
 }
 
-/* Takes the stacked frame, then a fresh stack: the fault may be that the old one overflowed. */
+/* Takes the stacked frame. Where no room is left below it, or it lies elsewhere, the report gets a fresh stack: the
+ * fault may be that the old one overflowed. */
 __attribute__((naked)) static void fault_handler(void) {
     __asm volatile("mov r0, sp\n"
-                   "ldr r1, =__stack_top\n"
-                   "msr msp, r1\n"
-                   "b report_fault\n");
+                   "ldr r1, =__stack_bottom\n"
+                   "ldr r2, =__stack_top\n"
+                   "add r1, r1, #512\n"
+                   "cmp r0, r1\n"
+                   "blo 1f\n"
+                   "cmp r0, r2\n"
+                   "bls 2f\n"
+                   "1: msr msp, r2\n"
+                   "2: b report_fault\n");
 }
 
 __attribute__((section(".vectors"), used)) const uint32_t vectors[16] = {

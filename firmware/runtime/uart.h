@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+/* Needs neither .data nor .bss. */
 void uart_start(void);
 void uart_put(uint8_t byte);
 /* Sends the byte if that needs no waiting. */

@@ -76,6 +76,16 @@ def test_a_fault_is_a_sentence(tiny: Any, code: str, message: str) -> None:
     assert children() == set()
 
 
+def test_a_fault_during_start_up_is_reported(tiny: Any) -> None:
+    """The arena is where no memory is: filling it with zeroes faults, before the report begins."""
+    board = load_board(BOARD)
+    nowhere = board.memories["ram"].model_copy(update={"base": 0x30000000})
+    placement = board.placement.model_copy(update={"arena": ("nowhere",)})
+    wrong = board.model_copy(update={"memories": board.memories | {"nowhere": nowhere}, "placement": placement})
+    with pytest.raises(TargetError, match=r"BusFault in memset.*no memory is, address 0x30000000"):
+        QemuTarget().run(tiny.build(wrong), wrong, tiny.inputs, take_exits=False)
+
+
 def test_a_fault_with_the_stack_used_up_is_still_reported(tiny: Any) -> None:
     code = 'extern uint32_t __stack_bottom[]; __asm volatile("mov sp, %0\\n push {r0-r7}" :: "r"(__stack_bottom + 10));'
     with pytest.raises(
