@@ -39,9 +39,9 @@ def command(
 ) -> None:
     """Times any Cortex-M ELF on the emulator, whatever toolchain made it.
 
-    What the firmware writes by semihosting (SYS_WRITEC, SYS_WRITE0, SYS_WRITE) or over the board's UART is shown. The run
-    ends at a semihosting exit, at BKPT, at --stop, or when it waits for input that does not come. Of a folder that `hilnas
-    build` wrote, one inference runs.
+    What the firmware writes by semihosting or over the board's UART is shown. The run ends at a semihosting exit, at BKPT, at
+    --stop, in an endless loop, or when it waits for input or an interrupt that does not come; at the time-out, if there are
+    intervals by then. Of a folder that `hilnas build` wrote, one inference runs. A SYMBOL may be an address, as 0x08000400.
 
     Example: hilnas run engine.elf --board nucleo-h743zi2 --mark invoke --profile
     """

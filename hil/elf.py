@@ -15,14 +15,17 @@ _ARM = 40
 _PT_LOAD = 1
 _SHT_SYMTAB = 2
 _STT_FUNC = 2
+_SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Bytes and the address that they are loaded to."""
+    """Bytes and the address that they are loaded to; the address at which the program has them when it runs, and how many then."""
 
     address: int
     data: bytes
+    run_address: int
+    run_size: int
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,25 @@ class Elf:
         return function.name if is_inside else "?"
 
     def address_of(self, name: str) -> int:
-        """The address of a function or another symbol.
+        """The address of a function or another symbol; a name that begins with 0x is an address itself.
 
         Raises:
-            InputError: there is none of that name.
+            InputError: there is none of that name, or there are several functions of it.
         """
-        if name in self.symbols:
-            return self.symbols[name]
-        for function in self.functions:
-            if function.name == name:
-                return function.address
-        raise InputError(f"{self.path} has no function {name!r}", "List them with arm-none-eabi-nm.")
+        if name.startswith("0x"):
+            try:
+                return int(name, 16) & ~1
+            except ValueError as error:
+                raise InputError(f"{name!r} is no address", "Give a symbol, or an address as 0x08000400.") from error
+        functions = sorted({function.address for function in self.functions if function.name == name})
+        if len(functions) > 1:
+            places = ", ".join(f"{address:#010x}" for address in functions)
+            raise InputError(f"{self.path} has {len(functions)} functions {name!r}, at {places}", "Give one of these addresses instead.")
+        if functions or name in self.symbols:
+            return functions[0] if functions else self.symbols[name]
+        similar = sorted({symbol for symbol in self.symbols if name in symbol})[:_SHOWN_NAMES]
+        hint = f"It has {', '.join(similar)}." if similar else "List them with arm-none-eabi-nm; an inlined function is not among them."
+        raise InputError(f"{self.path} has no function {name!r}", hint)
 
 
 def read_elf(path: Path) -> Elf:
@@ -93,12 +104,12 @@ def read_elf(path: Path) -> Elf:
 def _segments(data: bytes, offset: int, size: int, count: int) -> list[Segment]:
     segments = []
     for index in range(count):
-        kind, start, _, address, length = struct.unpack_from("<IIIII", data, offset + index * size)
-        if kind == _PT_LOAD and length > 0:
+        kind, start, run_address, address, length, run_size = struct.unpack_from("<6I", data, offset + index * size)
+        if kind == _PT_LOAD and run_size > 0:
             if start + length > len(data):
                 raise ValueError("it is truncated")
-            segments.append(Segment(address, data[start : start + length]))
-    if not segments:
+            segments.append(Segment(address, data[start : start + length], run_address, run_size))
+    if not any(segment.data for segment in segments):
         raise ValueError("it has nothing to load")
     return segments
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +11,12 @@ from pathlib import Path
 
 from hilnas.boards.board import Board
 from hilnas.boards.core import Core
-from hilnas.errors import InputError, TargetTimeoutError
+from hilnas.errors import TargetTimeoutError
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.elf import Elf, read_elf
 from hilnas.hil.emulator.machine import Machine, Stop
 from hilnas.hil.emulator.native import StopReason
+from hilnas.hil.entry import find_start
 from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED
 from hilnas.hil.profile import Profile, function_profile
 from hilnas.hil.session import Patience, Session
@@ -26,6 +26,7 @@ from hilnas.hil.verify import verification_inputs
 from hilnas.progress import progress
 
 _SLICE = 20_000_000
+_SEMIHOSTING = {0x01: "SYS_OPEN", 0x0D: "SYS_TMPNAM", 0x0E: "SYS_REMOVE", 0x0F: "SYS_RENAME", 0x12: "SYS_SYSTEM"}
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class RunOptions:
 
 
 def run_elf(path: Path, board: Board, options: RunOptions, console: Callable[[bytes], None], core: Core | None = None) -> TimedRun:
-    """Runs an ELF from reset until it ends: a semihosting exit, a breakpoint, the function to stop at, an endless wait for input.
+    """Runs an ELF from reset until it ends: a semihosting exit, a breakpoint, the function to stop at, an endless wait or loop.
 
-    `console` gets what it writes by semihosting and over the board's UART, as it comes.
+    `console` gets what it writes by semihosting and over the board's UART, as it comes. The time-out ends it too, if the marked
+    function has been called twice by then.
 
     Raises:
         InputError: no such ELF or symbol, or it does not lie in the board's memories.
@@ -109,25 +111,28 @@ def _result(machine: Machine, model: TimingModel | None, options: RunOptions, st
         warnings=(
             *_mark_warnings(options, len(entries)),
             *_peripheral_warnings(machine),
+            *_refusal_warnings(machine),
             *(_timing_warnings(model, machine.elf) if model is not None else ()),
         ),
     )
 
 
 _ENDED = {
+    StopReason.LIMIT: "time-out",
     StopReason.EXIT: "exit",
     StopReason.BREAKPOINT: "breakpoint",
     StopReason.SYMBOL: "symbol",
     StopReason.IDLE: "waits for input",
     StopReason.RESET: "reset",
+    StopReason.SLEEP: "sleeps: waits for an interrupt that does not come",
+    StopReason.ENDLESS: "endless loop",
 }
 
 
 @contextmanager
 def _machine(elf: Elf, board: Board, options: RunOptions, core: Core | None) -> Iterator[tuple[Machine, TimingModel | None]]:
     with Machine(board, elf) as machine:
-        machine.tolerate_peripherals()
-        machine.start(*_start(elf, board))
+        machine.start_any(find_start(elf, board))
         if options.mark is not None:
             machine.mark_calls(options.mark)
         if options.stop is not None:
@@ -140,33 +145,22 @@ def _machine(elf: Elf, board: Board, options: RunOptions, core: Core | None) -> 
             yield machine, model
 
 
-def _start(elf: Elf, board: Board) -> tuple[int, int]:
-    """Stack pointer and entry: of the vector table that a segment begins with, else the ELF's entry and the board's stack."""
-    ram = [memory for memory in board.memories.values() if memory.kind == "ram"]
-    for segment in elf.segments:
-        if len(segment.data) < 8:
-            continue
-        stack, entry = struct.unpack_from("<II", segment.data)
-        in_ram = any(memory.base < stack <= memory.end for memory in ram)
-        if in_ram and entry & 1 and any(item.address <= entry < item.address + len(item.data) for item in elf.segments):
-            return stack, entry
-    if not elf.entry:
-        raise InputError(f"{elf.path} has neither a vector table nor an entry", "Link it with a vector table, or with -e SYMBOL.")
-    return board.memories[board.placement.stack].end, elf.entry | 1
-
-
 def _run(machine: Machine, options: RunOptions, console: Callable[[bytes], None]) -> Stop:
     started = time.monotonic()
     with progress("running, million instructions") as report:
         while True:
-            stop = machine.run(_SLICE)
-            for text in (machine.receive_console(), machine.receive()):
-                if text:
-                    console(text)
+            try:
+                stop = machine.run(_SLICE)
+            finally:
+                for text in (machine.receive_console(), machine.receive()):
+                    if text:
+                        console(text)
             if stop.reason is not StopReason.LIMIT:
                 return stop
             report(_SLICE // 1_000_000)
             if time.monotonic() - started > options.timeout_s:
+                if machine.mark_count >= 2:
+                    return stop
                 place = machine.elf.function_at(stop.pc)
                 raise TargetTimeoutError(
                     f"{machine.elf.path} did not end within {options.timeout_s:g} s; it was in {place} at {stop.pc:#010x}",
@@ -186,6 +180,13 @@ def _peripheral_warnings(machine: Machine) -> Iterator[str]:
             f"{machine.elf.function_at(access.block)} at {access.block:#010x} {verb} a peripheral that is not modelled, "
             f"at {access.address:#010x} ({access.count} times): it reads as zero"
         )
+
+
+def _refusal_warnings(machine: Machine) -> Iterator[str]:
+    for call in machine.refused_calls():
+        name = _SEMIHOSTING.get(call.operation, f"operation {call.operation:#x}")
+        place = f"{machine.elf.function_at(call.block)} at {call.block:#010x}"
+        yield f"{place} asks by semihosting for {name} ({call.count} times), which fails: firmware gets no files of the host"
 
 
 def _timing_warnings(model: TimingModel, elf: Elf) -> Iterator[str]:

@@ -71,7 +71,9 @@ class _Warning(c.Structure):
 class _MachineTiming(c.Structure):
     """`timing_model` of hil/emulator/timing.h."""
 
-    _fields_ = tuple((name, c.c_void_p) for name in ("model", "decode", "enter", "access", "next_access", "cycles", "maintain"))
+    _fields_ = tuple(
+        (name, c.c_void_p) for name in ("model", "decode", "enter", "access", "next_access", "cycles", "maintain", "sleep", "exception")
+    )
 
 
 @cache

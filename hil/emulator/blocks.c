@@ -1,5 +1,6 @@
 #include "blocks.h"
 #include <stdlib.h>
+#include <string.h>
 
 bool blocks_create(block_table *self) {
     *self = (block_table){calloc(4096, sizeof(block)), 4096, 0};
@@ -47,4 +48,9 @@ uint32_t thumb_instructions(const uint8_t *code, uint32_t size) {
         at += code[at + 1] >> 3 >= 0x1D ? 4 : 2;
     }
     return count;
+}
+
+bool is_endless(const uint8_t *code, uint32_t size) {
+    static const uint8_t narrow[2] = {0xFE, 0xE7}, wide[4] = {0xFF, 0xF7, 0xFE, 0xBF};
+    return (size == 2 && memcmp(code, narrow, 2) == 0) || (size == 4 && memcmp(code, wide, 4) == 0);
 }

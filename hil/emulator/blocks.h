@@ -10,6 +10,7 @@ typedef struct {
     uint32_t address;
     uint32_t size; /* 0: a free slot */
     uint32_t instructions;
+    bool is_endless; /* a branch to itself */
     uint64_t executions;
     void *timing;
 } block;
@@ -26,6 +27,9 @@ void blocks_destroy(block_table *self);
 block *blocks_find(block_table *self, uint32_t address, uint32_t size);
 /* Null if memory is short. */
 block *blocks_add(block_table *self, block added);
+
+/* Whether it is a branch to itself alone. */
+bool is_endless(const uint8_t *code, uint32_t size);
 
 /* Instructions in `size` bytes of Thumb code. */
 uint32_t thumb_instructions(const uint8_t *code, uint32_t size);

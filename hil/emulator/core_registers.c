@@ -7,6 +7,8 @@ enum {
     SYST_RVR = 0x014,
     SYST_CVR = 0x018,
     CPUID = 0xD00,
+    ICSR = 0xD04,
+    VTOR = 0xD08,
     AIRCR = 0xD0C,
     CCR = 0xD14,
     CLIDR = 0xD78,
@@ -17,6 +19,8 @@ enum {
     ICIALLU = 0xF50, /* the first of the registers that maintain caches and branch prediction */
     BPIALL = 0xF78,  /* and the last */
 };
+
+enum { PENDSVSET = 28, PENDSTSET = 26 }; /* ICSR */
 
 /* Sets less one, ways less one, and lines of 32 bytes; write-through, write-back, read and write allocate supported. */
 static uint32_t cache_size(uint32_t bytes, uint32_t ways) {
@@ -30,6 +34,35 @@ static uint32_t systick_wraps(const peripherals *all, const peripheral *self, ui
     bool counts = (self->words[SYST_CSR / 4] & 1u) && period > 1 && elapsed > 0;
     *value = counts ? (uint32_t)(period - 1 - (elapsed - 1) % period) : 0;
     return counts ? (uint32_t)((elapsed - 1) / period) : 0;
+}
+
+void peripherals_set_vectors(peripherals *all, uint32_t address) {
+    all->scs->words[VTOR / 4] = address;
+}
+
+bool peripherals_interrupt(peripherals *all) {
+    uint32_t *pending = &all->scs->words[ICSR / 4], value;
+    uint32_t wraps = systick_wraps(all, all->scs, &value);
+    if (wraps != all->systick_wraps_pended) {
+        all->systick_wraps_pended = wraps;
+        *pending |= (all->scs->words[SYST_CSR / 4] & 2u ? 1u : 0u) << PENDSTSET;
+    }
+    return *pending & (1u << PENDSVSET | 1u << PENDSTSET);
+}
+
+bool peripherals_next_tick(const peripherals *all, uint64_t *cycles) {
+    uint32_t value;
+    systick_wraps(all, all->scs, &value);
+    *cycles = (uint64_t)value + 1;
+    return (all->scs->words[SYST_CSR / 4] & 3u) == 3u && (all->scs->words[SYST_RVR / 4] & 0xFFFFFF);
+}
+
+/* Each of the four bits sets or clears what is pending. */
+static void set_pending(peripherals *all, peripheral *self, uint32_t value) {
+    uint32_t *pending = &self->words[ICSR / 4];
+    *pending |= value & (1u << PENDSVSET | 1u << PENDSTSET);
+    *pending &= ~(value << 1 & (1u << PENDSVSET | 1u << PENDSTSET));
+    all->may_interrupt |= *pending != 0;
 }
 
 static uint32_t scs_read(peripherals *all, peripheral *self, uint32_t offset) {
@@ -62,11 +95,15 @@ static void scs_write(peripherals *all, peripheral *self, uint32_t offset, uint3
     case AIRCR:
         all->reset_requested = value >> 16 == 0x05FA && (value & 1u << 2);
         return;
+    case ICSR:
+        set_pending(all, self, value);
+        return;
     case SYST_CSR:
     case SYST_CVR:
         all->systick_zero = all->cycles(all->machine);
-        all->systick_wraps_seen = 0;
+        all->systick_wraps_seen = all->systick_wraps_pended = 0;
         self->words[offset / 4] = offset == SYST_CVR ? 0 : value;
+        all->may_interrupt |= (self->words[SYST_CSR / 4] & 3u) == 3u;
         return;
     default:
         if (offset >= ICIALLU && offset <= BPIALL) {

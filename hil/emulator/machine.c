@@ -1,47 +1,18 @@
-#include "machine.h"
-#include "blocks.h"
-#include "peripherals.h"
-#include "semihosting.h"
+#include "machine_state.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unicorn/unicorn.h>
 
-#define MAX_WATCHES 8u
-#define NOWHERE 1u              /* no instruction has an odd address */
-#define BREAKPOINT_EXCEPTION 7u /* QEMU, target/arm/cpu.h: EXCP_BKPT */
+#define NOWHERE 1u /* no instruction has an odd address */
 
 /* The regions of the address space that hold peripherals, and the core's own. */
 static const struct {
     uint32_t base, size;
 } peripheral_regions[] = {{0x40000000, 0x20000000}, {0xE0000000, 0x00100000}};
 
-struct machine {
-    uc_engine *uc;
-    peripherals peripherals;
-    block_table blocks;
-    timing_model timing;
-    double cycles_per_instruction;
-    uint64_t instructions;
-    uint64_t limit;
-    bool is_resuming; /* the block at which the machine was stopped has not run yet */
-    bool is_stopping;
-    uint32_t running_block; /* its address */
-    machine_stop stop;
-    uint32_t marks_at[MAX_WATCHES], stops_at[MAX_WATCHES];
-    size_t marks_at_count, stops_at_count;
-    machine_mark *marks;
-    size_t mark_count, mark_capacity;
-    uint32_t return_address; /* of the marked call that is running, or NOWHERE */
-    byte_queue console;      /* what the firmware wrote by semihosting */
-    bool tolerates_peripherals;
-    machine_access *unknown_accesses; /* to peripherals, one for each address and direction */
-    size_t unknown_count, unknown_capacity;
-};
-
-static uint64_t cycles_now(void *machine_pointer) {
+uint64_t cycles_now(void *machine_pointer) {
     const machine *self = machine_pointer;
     return self->timing.cycles ? self->timing.cycles(self->timing.model)
-                               : (uint64_t)((double)self->instructions * self->cycles_per_instruction);
+                               : (uint64_t)((double)self->instructions * self->cycles_per_instruction) + self->slept;
 }
 
 static void maintain(void *machine_pointer, uint32_t offset, uint32_t value) {
@@ -71,24 +42,15 @@ static bool contains(const uint32_t *addresses, size_t count, uint32_t address) 
 }
 
 static void enter_mark(machine *self) {
-    if (self->mark_count == self->mark_capacity) {
-        size_t capacity = 2 * self->mark_capacity + 64;
-        machine_mark *grown = realloc(self->marks, capacity * sizeof(*grown));
-        if (!grown) {
-            abort();
-        }
-        self->marks = grown;
-        self->mark_capacity = capacity;
-    }
     uint32_t argument = 0, link = 0;
     uc_reg_read(self->uc, UC_ARM_REG_R0, &argument);
     uc_reg_read(self->uc, UC_ARM_REG_LR, &link);
     self->return_address = link & ~1u;
-    self->marks[self->mark_count++] = (machine_mark){argument, self->instructions, cycles_now(self), 0, 0};
+    mark_log_add(&self->marks, (machine_mark){argument, self->instructions, cycles_now(self), 0, 0});
 }
 
 static void leave_mark(machine *self) {
-    machine_mark *mark = &self->marks[self->mark_count - 1];
+    machine_mark *mark = &self->marks.items[self->marks.count - 1];
     mark->return_instructions = self->instructions;
     mark->return_cycles = cycles_now(self);
     self->return_address = NOWHERE;
@@ -99,7 +61,8 @@ static block *decode(machine *self, uint32_t address, uint32_t size) {
     block *added = NULL;
     if (code && uc_mem_read(self->uc, address, code, size) == UC_ERR_OK) {
         void *timing = self->timing.decode ? self->timing.decode(self->timing.model, address, code, size) : NULL;
-        added = blocks_add(&self->blocks, (block){address, size, thumb_instructions(code, size), 0, timing});
+        added = blocks_add(&self->blocks,
+                           (block){address, size, thumb_instructions(code, size), is_endless(code, size), 0, timing});
     }
     free(code);
     if (!added) {
@@ -108,12 +71,19 @@ static block *decode(machine *self, uint32_t address, uint32_t size) {
     return added;
 }
 
+static bool wants_exception(machine *self) {
+    return self->is_any_firmware && self->peripherals.may_interrupt && peripherals_interrupt(&self->peripherals) &&
+           exceptions_next(self->uc, &self->peripherals) != NO_EXCEPTION;
+}
+
 /* Called before each block. What asks to stop is obeyed here, where nothing is half done. */
 static void on_block(uc_engine *uc, uint64_t address64, uint32_t size, void *machine_pointer) {
     machine *self = machine_pointer;
     uint32_t address = (uint32_t)address64;
     bool is_watched = self->stops_at_count > 0 && contains(self->stops_at, self->stops_at_count, address);
-    if (peripherals_idle(&self->peripherals)) {
+    if (wants_exception(self)) {
+        stop_soon(self, STOP_INTERRUPT, 0, 0, false, 0);
+    } else if (peripherals_idle(&self->peripherals)) {
         stop_soon(self, STOP_IDLE, 0, 0, false, 0);
     } else if (is_watched && !self->is_resuming) {
         stop_soon(self, STOP_SYMBOL, address, 0, false, 0);
@@ -129,6 +99,11 @@ static void on_block(uc_engine *uc, uint64_t address64, uint32_t size, void *mac
     if (entered->size == 0) {
         entered = decode(self, address, size);
     }
+    if (entered->is_endless && self->is_any_firmware && !self->peripherals.may_interrupt) {
+        stop_soon(self, STOP_ENDLESS, 0, 0, false, 0);
+        uc_emu_stop(uc);
+        return;
+    }
     self->running_block = address;
     entered->executions++;
     if (self->timing.enter) {
@@ -143,29 +118,9 @@ static void on_block(uc_engine *uc, uint64_t address64, uint32_t size, void *mac
     self->instructions += entered->instructions;
 }
 
-/* Notes an access to a peripheral that is not modelled: it reads as zero and what is written to it is lost. */
-static void note_unknown(machine *self, uint32_t address, bool is_write) {
-    for (size_t i = 0; i < self->unknown_count; i++) {
-        if (self->unknown_accesses[i].address == address && self->unknown_accesses[i].is_write == is_write) {
-            self->unknown_accesses[i].count++;
-            return;
-        }
-    }
-    if (self->unknown_count == self->unknown_capacity) {
-        size_t capacity = 2 * self->unknown_capacity + 16;
-        machine_access *grown = realloc(self->unknown_accesses, capacity * sizeof(*grown));
-        if (!grown) {
-            abort();
-        }
-        self->unknown_accesses = grown;
-        self->unknown_capacity = capacity;
-    }
-    self->unknown_accesses[self->unknown_count++] = (machine_access){address, self->running_block, is_write, 1};
-}
-
 static void report_access(machine *self, access_result result, uint32_t address, uint32_t size, bool is_write) {
-    if (result != ACCESS_DONE && self->tolerates_peripherals) {
-        note_unknown(self, address, is_write);
+    if (result != ACCESS_DONE && self->is_any_firmware) {
+        access_log_add(&self->unknown_accesses, address, self->running_block, is_write);
     } else if (result != ACCESS_DONE) {
         stop_soon(self, result == ACCESS_UNMAPPED ? STOP_UNMAPPED : STOP_UNCLOCKED, address, size, is_write, 0);
     } else if (self->peripherals.reset_requested) {
@@ -279,9 +234,10 @@ void machine_destroy(machine *self) {
     }
     peripherals_destroy(&self->peripherals);
     blocks_destroy(&self->blocks);
-    free(self->marks);
-    free(self->unknown_accesses);
-    free(self->console.data);
+    free(self->marks.items);
+    free(self->unknown_accesses.items);
+    free(self->refused_calls.items);
+    free(self->semihosting.console.data);
     free(self);
 }
 
@@ -304,11 +260,12 @@ bool machine_read(machine *self, uint32_t address, void *data, size_t size) {
 
 bool machine_reset(machine *self, uint32_t vectors) {
     uint32_t words[2];
-    return machine_read(self, vectors, words, sizeof(words)) && machine_start(self, words[0], words[1]);
+    return machine_read(self, vectors, words, sizeof(words)) && machine_start(self, vectors, words[0], words[1]);
 }
 
-bool machine_start(machine *self, uint32_t stack_pointer, uint32_t entry) {
+bool machine_start(machine *self, uint32_t vectors, uint32_t stack_pointer, uint32_t entry) {
     peripherals_reset(&self->peripherals);
+    peripherals_set_vectors(&self->peripherals, vectors);
     self->return_address = NOWHERE;
     return uc_reg_write(self->uc, UC_ARM_REG_SP, &stack_pointer) == UC_ERR_OK &&
            uc_reg_write(self->uc, UC_ARM_REG_PC, &entry) == UC_ERR_OK;
@@ -342,29 +299,13 @@ static uint32_t run_until_stopped(machine *self, uint32_t pc) {
     return pc;
 }
 
-/* Whether the firmware stopped at a breakpoint that was a semihosting call, and goes on behind it. */
-static bool served_semihosting(machine *self, uint32_t pc) {
-    uint16_t instruction = 0;
-    uint32_t code = 0;
-    if (self->stop.reason != STOP_BREAKPOINT || !machine_read(self, pc, &instruction, sizeof(instruction)) ||
-        instruction != SEMIHOSTING_BREAKPOINT) {
-        return false;
-    }
-    if (semihosting_call(self->uc, &self->console, &code)) {
-        self->stop = (machine_stop){.reason = STOP_EXIT, .detail = code};
-        return false;
-    }
-    return true;
-}
-
 void machine_run(machine *self, uint64_t instructions, machine_stop *stop) {
     uint32_t pc = 0;
     uc_reg_read(self->uc, UC_ARM_REG_PC, &pc);
     self->limit = self->instructions + instructions;
-    pc = run_until_stopped(self, pc);
-    while (served_semihosting(self, pc)) {
-        pc = run_until_stopped(self, pc + 2);
-    }
+    do {
+        pc = run_until_stopped(self, pc);
+    } while (machine_goes_on(self, &pc));
     *stop = self->stop;
     stop->pc = pc;
     stop->block = self->running_block;
@@ -382,31 +323,41 @@ size_t machine_uart_receive(machine *self, uint8_t *data, size_t capacity) {
 }
 
 size_t machine_console_receive(machine *self, uint8_t *data, size_t capacity) {
-    return queue_pop(&self->console, data, capacity);
+    return queue_pop(&self->semihosting.console, data, capacity);
 }
 
-void machine_tolerate_peripherals(machine *self) {
-    self->tolerates_peripherals = true;
+void machine_take_any_firmware(machine *self, const uint32_t heap[4], double cycles_per_second) {
+    self->is_any_firmware = true;
+    memcpy(self->semihosting.heap, heap, sizeof(self->semihosting.heap));
+    self->semihosting.cycles_per_second = cycles_per_second;
 }
 
 size_t machine_unknown_count(const machine *self) {
-    return self->unknown_count;
+    return self->unknown_accesses.count;
 }
 
 const machine_access *machine_unknown_accesses(const machine *self) {
-    return self->unknown_accesses;
+    return self->unknown_accesses.items;
+}
+
+size_t machine_refused_count(const machine *self) {
+    return self->refused_calls.count;
+}
+
+const machine_access *machine_refused_calls(const machine *self) {
+    return self->refused_calls.items;
 }
 
 size_t machine_mark_count(const machine *self) {
-    return self->mark_count;
+    return self->marks.count;
 }
 
 const machine_mark *machine_marks(const machine *self) {
-    return self->marks;
+    return self->marks.items;
 }
 
 void machine_forget_marks(machine *self) {
-    self->mark_count = 0;
+    self->marks.count = 0;
     self->return_address = NOWHERE;
 }
 

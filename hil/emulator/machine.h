@@ -5,6 +5,7 @@
 #ifndef HILNAS_MACHINE_H
 #define HILNAS_MACHINE_H
 
+#include "logs.h"
 #include "timing.h"
 #include <stddef.h>
 
@@ -21,6 +22,9 @@ typedef enum {
     STOP_ENGINE_ERROR, /* anything else that Unicorn reports: `detail` is its error */
     STOP_BREAKPOINT,   /* BKPT other than a semihosting call */
     STOP_EXIT,         /* the firmware ended itself by semihosting: `detail` is its exit code */
+    STOP_SLEEP,        /* WFI, and no interrupt will come */
+    STOP_ENDLESS,      /* a branch to itself, and no interrupt will come */
+    STOP_INTERRUPT,    /* never seen outside: an exception is to be taken */
 } stop_reason;
 
 typedef struct {
@@ -35,23 +39,6 @@ typedef struct {
     uint64_t instructions;
     uint64_t cycles;
 } machine_stop;
-
-/* One call of a marked function: its first argument, and the counts when it was entered and when it returned. */
-typedef struct {
-    uint32_t argument;
-    uint64_t entry_instructions;
-    uint64_t entry_cycles;
-    uint64_t return_instructions;
-    uint64_t return_cycles;
-} machine_mark;
-
-/* Accesses to an address of a peripheral that is not modelled, and the block that made the first. */
-typedef struct {
-    uint32_t address;
-    uint32_t block;
-    uint64_t is_write;
-    uint64_t count;
-} machine_access;
 
 /* A block of code and how often it has run. */
 typedef struct {
@@ -75,13 +62,16 @@ bool machine_read(machine *self, uint32_t address, void *data, size_t size);
 /* Sets the stack pointer and the program counter from the vector table at `vectors`. */
 bool machine_reset(machine *self, uint32_t vectors);
 
-/* The same without a vector table. */
-bool machine_start(machine *self, uint32_t stack_pointer, uint32_t entry);
+/* The same with another stack pointer and entry; exceptions go by the table at `vectors`. */
+bool machine_start(machine *self, uint32_t vectors, uint32_t stack_pointer, uint32_t entry);
 
-/* From now on, peripherals that are not modelled, or not clocked, read as zero; the machine notes them and goes on. */
-void machine_tolerate_peripherals(machine *self);
+/* From now on, peripherals that are not modelled, or not clocked, read as zero; exceptions are taken; a branch to
+ * itself ends the run. What could not be done is noted. `heap` is what SYS_HEAPINFO tells. */
+void machine_take_any_firmware(machine *self, const uint32_t heap[4], double cycles_per_second);
 size_t machine_unknown_count(const machine *self);
 const machine_access *machine_unknown_accesses(const machine *self);
+size_t machine_refused_count(const machine *self);
+const machine_access *machine_refused_calls(const machine *self);
 bool machine_mark_calls(machine *self, uint32_t address);
 bool machine_stop_at(machine *self, uint32_t address);
 

@@ -12,8 +12,10 @@ from hilnas.boards.board import Board
 from hilnas.errors import BoardError, InputError, TargetError
 from hilnas.hil.elf import Elf
 from hilnas.hil.emulator.native import MachineAccess, MachineBlock, MachineMark, MachineStop, StopReason, library
+from hilnas.hil.entry import Start
 
 _PAGE = 4096
+_ON_QEMU = "Run it on the target qemu to see what it does there."
 _RECEIVE_BYTES = 65_536
 # An instruction is 32 bits wide if its first five bits are these or more.
 _WIDE_PREFIX = 0x1D
@@ -23,9 +25,19 @@ _EXCEPTIONS = {
     2: "SVC",
     3: "a prefetch abort",
     4: "a data abort",
+    14: "PendSV",
+    15: "a SysTick interrupt",
     17: "no coprocessor",
     18: "invalid state",
 }
+_PLAIN_STOPS = (
+    StopReason.LIMIT,
+    StopReason.IDLE,
+    StopReason.SYMBOL,
+    StopReason.BREAKPOINT,
+    StopReason.SLEEP,
+    StopReason.ENDLESS,
+)
 # Unicorn's error for code that no decoder of it knows (UC_ERR_INSN_INVALID).
 _INVALID_INSTRUCTION = 10
 
@@ -48,6 +60,15 @@ class UnknownAccess:
     address: int
     block: int
     is_write: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class RefusedCall:
+    """A semihosting operation that failed: the block that called it first, and how often it was called."""
+
+    operation: int
+    block: int
     count: int
 
 
@@ -116,24 +137,32 @@ class Machine:
         vectors = self.board.memories[self.board.placement.text].base
         self._library.machine_reset(self._handle, vectors)
 
-    def start(self, stack_pointer: int, entry: int) -> None:
-        """Puts core and peripherals into reset and starts at `entry`, whatever the vector table says."""
-        self._library.machine_start(self._handle, stack_pointer, entry)
+    def start_any(self, start: Start) -> None:
+        """Puts core and peripherals into reset and starts a firmware that was not made for this machine.
+
+        From now on peripherals that are not modelled read as zero, what cannot be done is noted, exceptions are taken, and a branch
+        to itself ends the run.
+        """
+        heap = (c.c_uint32 * 4)(start.heap_base, start.heap_limit, start.stack_pointer, 0)
+        self._library.machine_take_any_firmware(self._handle, heap, float(self.board.clock_hz))
+        self._library.machine_start(self._handle, start.vectors, start.stack_pointer, start.entry)
 
     def set_timing(self, timing: c.Structure) -> None:
         """Takes its time from a model (`TimingModel.machine_timing`), which must live longer. Before the first run."""
         if not self._library.machine_set_timing(self._handle, c.byref(timing)):
             raise TargetError("the emulator cannot follow the firmware's memory accesses", "Use --timing fast.")
 
-    def tolerate_peripherals(self) -> None:
-        """From now on peripherals that are not modelled read as zero and are noted instead of being an error."""
-        self._library.machine_tolerate_peripherals(self._handle)
-
     def unknown_accesses(self) -> tuple[UnknownAccess, ...]:
         """What was noted of peripherals that are not modelled."""
         count = self._library.machine_unknown_count(self._handle)
         rows: list[MachineAccess] = self._library.machine_unknown_accesses(self._handle)[:count]
         return tuple(UnknownAccess(row.address, row.block, bool(row.is_write), row.count) for row in rows)
+
+    def refused_calls(self) -> tuple[RefusedCall, ...]:
+        """The semihosting calls that could not be done."""
+        count = self._library.machine_refused_count(self._handle)
+        rows: list[MachineAccess] = self._library.machine_refused_calls(self._handle)[:count]
+        return tuple(RefusedCall(row.address, row.block, row.count) for row in rows)
 
     def mark_calls(self, symbol: str) -> None:
         """Notes every call of a function from now on."""
@@ -154,7 +183,7 @@ class Machine:
         reason = StopReason(stop.reason)
         if reason is StopReason.EXIT:
             return Stop(reason, stop.pc, stop.instructions, stop.cycles, stop.detail)
-        if reason in (StopReason.LIMIT, StopReason.IDLE, StopReason.SYMBOL, StopReason.BREAKPOINT):
+        if reason in _PLAIN_STOPS:
             return Stop(reason, stop.pc, stop.instructions, stop.cycles)
         if reason is StopReason.RESET:
             self.reset()
@@ -179,6 +208,11 @@ class Machine:
         while size := receive(self._handle, buffer, _RECEIVE_BYTES):
             received += buffer.raw[:size]
         return bytes(received)
+
+    @property
+    def mark_count(self) -> int:
+        """How many calls of marked functions `take_marks` would give."""
+        return int(self._library.machine_mark_count(self._handle))
 
     def take_marks(self) -> tuple[Mark, ...]:
         """The calls of marked functions since the last time, in order."""
@@ -230,7 +264,5 @@ class Machine:
         if reason is StopReason.EXCEPTION or stop.detail == _INVALID_INSTRUCTION:
             number = stop.detail if reason is StopReason.EXCEPTION else 1
             name = _EXCEPTIONS.get(number, f"exception {number}")
-            return TargetError(f"the firmware raised {name} {place}, and the emulator takes no exceptions", "Run it on the target qemu.")
-        return TargetError(
-            f"the emulation failed {place}: Unicorn error {stop.detail}", "Run it on the target qemu to see whether it faults."
-        )
+            return TargetError(f"the firmware raised {name} {place}, and the emulator finds no handler that it could run", _ON_QEMU)
+        return TargetError(f"the emulation failed {place}: Unicorn error {stop.detail}", _ON_QEMU)

@@ -26,6 +26,8 @@ class StopReason(IntEnum):
     ENGINE_ERROR = 7
     BREAKPOINT = 8
     EXIT = 9
+    SLEEP = 10
+    ENDLESS = 11
 
 
 class MachineStop(c.Structure):
@@ -82,10 +84,12 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "machine_write": (c.c_bool, (c.c_void_p, c.c_uint32, c.c_char_p, c.c_size_t)),
     "machine_read": (c.c_bool, (c.c_void_p, c.c_uint32, c.c_void_p, c.c_size_t)),
     "machine_reset": (c.c_bool, (c.c_void_p, c.c_uint32)),
-    "machine_start": (c.c_bool, (c.c_void_p, c.c_uint32, c.c_uint32)),
-    "machine_tolerate_peripherals": (None, (c.c_void_p,)),
+    "machine_start": (c.c_bool, (c.c_void_p, c.c_uint32, c.c_uint32, c.c_uint32)),
+    "machine_take_any_firmware": (None, (c.c_void_p, c.POINTER(c.c_uint32), c.c_double)),
     "machine_unknown_count": (c.c_size_t, (c.c_void_p,)),
     "machine_unknown_accesses": (c.POINTER(MachineAccess), (c.c_void_p,)),
+    "machine_refused_count": (c.c_size_t, (c.c_void_p,)),
+    "machine_refused_calls": (c.POINTER(MachineAccess), (c.c_void_p,)),
     "machine_console_receive": (c.c_size_t, (c.c_void_p, c.c_void_p, c.c_size_t)),
     "machine_mark_calls": (c.c_bool, (c.c_void_p, c.c_uint32)),
     "machine_stop_at": (c.c_bool, (c.c_void_p, c.c_uint32)),

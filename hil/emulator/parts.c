@@ -18,7 +18,13 @@ static const peripheral_place stm32h7[] = {
     {&stm32h7_flash, 0x52002000, 0x400, 0, 0},
     {&plain_registers, 0x58000400, 0x400, H7_ENABLES_APB4, 1}, /* SYSCFG */
     {&stm32_usart, 0x40011000, 0x400, H7_ENABLES_APB2, 4},     /* USART1 */
+    {&stm32_usart, 0x40011400, 0x400, H7_ENABLES_APB2, 5},     /* USART6 */
+    {&stm32_usart, 0x40004400, 0x400, H7_ENABLES_APB1L, 17},   /* USART2 */
     {&stm32_usart, 0x40004800, 0x400, H7_ENABLES_APB1L, 18},   /* USART3 */
+    {&stm32_usart, 0x40004C00, 0x400, H7_ENABLES_APB1L, 19},   /* UART4 */
+    {&stm32_usart, 0x40005000, 0x400, H7_ENABLES_APB1L, 20},   /* UART5 */
+    {&stm32_usart, 0x40007800, 0x400, H7_ENABLES_APB1L, 30},   /* UART7 */
+    {&stm32_usart, 0x40007C00, 0x400, H7_ENABLES_APB1L, 31},   /* UART8 */
     H7_GPIO(0),
     H7_GPIO(1),
     H7_GPIO(2),
@@ -40,8 +46,15 @@ static const peripheral_place stm32f7[] = {
     CORE,
     {&stm32f7_rcc, 0x40023800, 0x400, 0, 0},
     {&stm32f7_pwr, 0x40007000, 0x400, F7_ENABLES_APB1, 28},
-    {&plain_registers, 0x40023C00, 0x400, 0, 0},           /* FLASH */
-    {&stm32_usart, 0x40011000, 0x400, F7_ENABLES_APB2, 4}, /* USART1 */
+    {&plain_registers, 0x40023C00, 0x400, 0, 0},            /* FLASH */
+    {&stm32_usart, 0x40011000, 0x400, F7_ENABLES_APB2, 4},  /* USART1 */
+    {&stm32_usart, 0x40011400, 0x400, F7_ENABLES_APB2, 5},  /* USART6 */
+    {&stm32_usart, 0x40004400, 0x400, F7_ENABLES_APB1, 17}, /* USART2 */
+    {&stm32_usart, 0x40004800, 0x400, F7_ENABLES_APB1, 18}, /* USART3 */
+    {&stm32_usart, 0x40004C00, 0x400, F7_ENABLES_APB1, 19}, /* UART4 */
+    {&stm32_usart, 0x40005000, 0x400, F7_ENABLES_APB1, 20}, /* UART5 */
+    {&stm32_usart, 0x40007800, 0x400, F7_ENABLES_APB1, 30}, /* UART7 */
+    {&stm32_usart, 0x40007C00, 0x400, F7_ENABLES_APB1, 31}, /* UART8 */
     F7_GPIO(0),
     F7_GPIO(1),
     F7_GPIO(2),

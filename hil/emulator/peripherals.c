@@ -66,7 +66,8 @@ void peripherals_reset(peripherals *self) {
     self->empty_polls = 0;
     self->reset_requested = false;
     self->cycle_counter_zero = self->systick_zero = 0;
-    self->systick_wraps_seen = 0;
+    self->systick_wraps_seen = self->systick_wraps_pended = 0;
+    self->may_interrupt = false;
     for (size_t i = 0; i < self->count; i++) {
         peripheral *item = &self->items[i];
         memset(item->words, 0, sizeof(item->words));

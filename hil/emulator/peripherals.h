@@ -63,7 +63,8 @@ struct peripherals {
     void (*maintain)(void *machine, uint32_t offset, uint32_t value); /* caches and branch prediction */
     void *machine;
     uint64_t cycle_counter_zero, systick_zero; /* the cycles at which the counters were zero */
-    uint32_t systick_wraps_seen;
+    uint32_t systick_wraps_seen, systick_wraps_pended;
+    bool may_interrupt; /* the firmware has asked for an exception, or for one at each wrap of SysTick */
 };
 
 typedef enum { ACCESS_DONE, ACCESS_UNMAPPED, ACCESS_UNCLOCKED } access_result;
@@ -76,6 +77,15 @@ access_result peripherals_write(peripherals *self, uint32_t address, uint32_t si
 
 /* Whether the firmware does nothing but wait for a byte that is not there. */
 bool peripherals_idle(const peripherals *self);
+
+/* Where the table of vectors is until the firmware moves it. */
+void peripherals_set_vectors(peripherals *self, uint32_t address);
+
+/* Whether an exception is pending that the firmware has asked for. */
+bool peripherals_interrupt(peripherals *self);
+
+/* Cycles until SysTick interrupts; false if it does not. */
+bool peripherals_next_tick(const peripherals *self, uint64_t *cycles);
 
 /* Registers that keep what is written. */
 uint32_t plain_read(peripherals *all, peripheral *self, uint32_t offset);

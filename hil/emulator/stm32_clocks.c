@@ -4,15 +4,23 @@
 #include "peripherals.h"
 
 #define HSI_H7_HZ 64000000u
+#define CSI_H7_HZ 4000000u
 #define HSI_F7_HZ 16000000u
 
 static uint32_t bit(uint32_t value, uint32_t index) {
     return value >> index & 1u;
 }
 
+/* LSE and LSI are ready when on. */
+static uint32_t slow_clocks(uint32_t offset, uint32_t value) {
+    enum { BDCR = 0x70, CSR = 0x74 };
+    return offset == BDCR || offset == CSR ? (value & ~2u) | bit(value, 0) << 1 : value;
+}
+
 enum { RCC_CR = 0x00, H7_CFGR = 0x10, H7_D1CFGR = 0x18, H7_PLLCKSELR = 0x28, H7_PLLCFGR = 0x2C, H7_PLL1DIVR = 0x30 };
 
-/* PLL1's P output; 0 if it cannot lock: its source is off, or a frequency is outside the range that was configured. */
+/* PLL1's P output from the HSI; 0 if it cannot lock: its source is off, or a frequency is outside the range that was
+ * configured. */
 static uint64_t h7_pll1_hz(const peripheral *rcc) {
     uint32_t control = rcc->words[RCC_CR / 4], select = rcc->words[H7_PLLCKSELR / 4];
     uint32_t config = rcc->words[H7_PLLCFGR / 4], dividers = rcc->words[H7_PLL1DIVR / 4];
@@ -31,6 +39,12 @@ static uint64_t h7_pll1_hz(const peripheral *rcc) {
     return vco / ((dividers >> 9 & 127) + 1);
 }
 
+/* What a board's crystal or clock input (HSE) brings is not known: a PLL locks to it whatever the dividers. */
+static bool h7_pll1_is_locked(const peripheral *rcc) {
+    uint32_t control = rcc->words[RCC_CR / 4], source = rcc->words[H7_PLLCKSELR / 4] & 3;
+    return source == 2 ? bit(control, 16) && bit(control, 24) : h7_pll1_hz(rcc) > 0;
+}
+
 static bool h7_source_is_ready(const peripheral *rcc, uint32_t source) {
     uint32_t control = rcc->words[RCC_CR / 4];
     switch (source) {
@@ -41,7 +55,7 @@ static bool h7_source_is_ready(const peripheral *rcc, uint32_t source) {
     case 2:
         return bit(control, 16);
     default:
-        return source == 3 && h7_pll1_hz(rcc) > 0;
+        return source == 3 && h7_pll1_is_locked(rcc);
     }
 }
 
@@ -50,10 +64,12 @@ static uint32_t h7_selected(const peripheral *rcc) {
     return h7_source_is_ready(rcc, wanted) ? wanted : 0;
 }
 
+/* 0 if it is the HSE's, or made of it. */
 uint64_t stm32h7_clock_hz(const peripherals *all) {
     uint32_t divider = all->rcc->words[H7_D1CFGR / 4] >> 8 & 15;
-    uint64_t source =
-        h7_selected(all->rcc) == 3 ? h7_pll1_hz(all->rcc) : HSI_H7_HZ >> (all->rcc->words[RCC_CR / 4] >> 3 & 3);
+    const uint64_t sources[4] = {HSI_H7_HZ >> (all->rcc->words[RCC_CR / 4] >> 3 & 3), CSI_H7_HZ, 0,
+                                 h7_pll1_hz(all->rcc)};
+    uint64_t source = sources[h7_selected(all->rcc)];
     static const uint8_t shift[8] = {1, 2, 3, 4, 6, 7, 8, 9};
     return divider < 8 ? source : source >> shift[divider - 8];
 }
@@ -64,10 +80,10 @@ static uint32_t h7_rcc_read(peripherals *all, peripheral *self, uint32_t offset)
     if (offset == RCC_CR) {
         /* HSIDIVF, D1CKRDY and D2CKRDY follow at once; HSI48, CSI, HSE and the other PLLs are ready when on. */
         return value | 1u << 5 | 3u << 14 | bit(value, 0) << 2 | bit(value, 7) << 8 | bit(value, 12) << 13 |
-               bit(value, 16) << 17 | (uint32_t)(h7_pll1_hz(self) > 0) << 25 | bit(value, 26) << 27 |
+               bit(value, 16) << 17 | (uint32_t)h7_pll1_is_locked(self) << 25 | bit(value, 26) << 27 |
                bit(value, 28) << 29;
     }
-    return offset == H7_CFGR ? (value & ~(7u << 3)) | h7_selected(self) << 3 : value;
+    return offset == H7_CFGR ? (value & ~(7u << 3)) | h7_selected(self) << 3 : slow_clocks(offset, value);
 }
 
 static void h7_rcc_write(peripherals *all, peripheral *self, uint32_t offset, uint32_t value) {
@@ -142,24 +158,32 @@ static uint64_t f7_pll_hz(const peripheral *rcc) {
     return vco / (2 * ((config >> 16 & 3) + 1));
 }
 
+static bool f7_pll_is_locked(const peripheral *rcc) {
+    uint32_t control = rcc->words[RCC_CR / 4];
+    bool is_from_hse = bit(rcc->words[F7_PLLCFGR / 4], 22);
+    return is_from_hse ? bit(control, 16) && bit(control, 24) : f7_pll_hz(rcc) > 0;
+}
+
 static uint32_t f7_selected(const peripheral *rcc) {
     uint32_t wanted = rcc->words[F7_CFGR / 4] & 3, control = rcc->words[RCC_CR / 4];
-    bool is_ready = (wanted == 1 && bit(control, 16)) || (wanted == 2 && f7_pll_hz(rcc) > 0);
+    bool is_ready = (wanted == 1 && bit(control, 16)) || (wanted == 2 && f7_pll_is_locked(rcc));
     return is_ready ? wanted : 0;
 }
 
+/* 0 if it is the HSE's, or made of it. */
 uint64_t stm32f7_clock_hz(const peripherals *all) {
-    return f7_selected(all->rcc) == 2 ? f7_pll_hz(all->rcc) : HSI_F7_HZ;
+    const uint64_t sources[3] = {HSI_F7_HZ, 0, f7_pll_hz(all->rcc)};
+    return sources[f7_selected(all->rcc)];
 }
 
 static uint32_t f7_rcc_read(peripherals *all, peripheral *self, uint32_t offset) {
     (void)all;
     uint32_t value = self->words[offset / 4];
     if (offset == RCC_CR) {
-        return value | bit(value, 0) << 1 | bit(value, 16) << 17 | (uint32_t)(f7_pll_hz(self) > 0) << 25 |
+        return value | bit(value, 0) << 1 | bit(value, 16) << 17 | (uint32_t)f7_pll_is_locked(self) << 25 |
                bit(value, 26) << 27 | bit(value, 28) << 29;
     }
-    return offset == F7_CFGR ? (value & ~(3u << 2)) | f7_selected(self) << 2 : value;
+    return offset == F7_CFGR ? (value & ~(3u << 2)) | f7_selected(self) << 2 : slow_clocks(offset, value);
 }
 
 static void f7_rcc_write(peripherals *all, peripheral *self, uint32_t offset, uint32_t value) {
@@ -180,7 +204,7 @@ enum { F7_CR1 = 0x00, F7_CSR1 = 0x04 };
 /* Over-drive needs a running PLL; the switch to it needs over-drive. */
 static uint32_t f7_pwr_read(peripherals *all, peripheral *self, uint32_t offset) {
     uint32_t control = self->words[F7_CR1 / 4];
-    uint32_t locked = f7_pll_hz(all->rcc) > 0;
+    uint32_t locked = f7_pll_is_locked(all->rcc);
     uint32_t over_drive = bit(control, 16) & locked;
     if (offset == F7_CSR1) {
         return locked << 14 | over_drive << 16 | (bit(control, 17) & over_drive) << 17;

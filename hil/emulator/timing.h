@@ -25,6 +25,8 @@ typedef struct {
     const uint32_t *next_access;
     uint64_t (*cycles)(void *model);
     void (*maintain)(void *model, uint32_t offset, uint32_t value);
+    void (*sleep)(void *model, uint64_t cycles); /* the core waits for an interrupt */
+    void (*exception)(void *model);              /* an exception is entered or left */
 } timing_model;
 
 #endif

@@ -22,6 +22,7 @@ from hilnas.hil.timing import TimingMode, TimingModel, has_timing
 from hilnas.progress import progress
 
 LAYER_MARK = "hilnas_layer_mark"
+_SILENT = (StopReason.IDLE, StopReason.ENDLESS, StopReason.SLEEP)
 SLICE_INSTRUCTIONS = 20_000_000
 """Instructions between two looks at the clock and at Ctrl-C: some tenths of a second."""
 
@@ -41,7 +42,7 @@ class MachineTransport:
         """
         give_up = time.monotonic() + timeout_s
         while not (data := self._machine.receive()):
-            if time.monotonic() > give_up or self._machine.run(self._slice).reason is StopReason.IDLE:
+            if time.monotonic() > give_up or self._machine.run(self._slice).reason in _SILENT:
                 return self._machine.receive()
         return data
 

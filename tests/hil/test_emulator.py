@@ -87,7 +87,7 @@ def test_layers_add_up_and_a_longer_layer_costs_more(tiny: Any) -> None:
     [
         ("*(volatile uint32_t *)0x70000000u;", "read 4 bytes at 0x70000000 in hilnas_run"),
         ("*(volatile uint8_t *)0x08000000u = 1;", "wrote 1 bytes at 0x08000000 in hilnas_run"),
-        ("*(volatile uint32_t *)0x40007C00u = 1;", "wrote 4 bytes at 0x40007c00 in hilnas_run"),
+        ("*(volatile uint32_t *)0x40008400u = 1;", "wrote 4 bytes at 0x40008400 in hilnas_run"),
         ("*(volatile uint32_t *)0x40011000u = 1;", "0x40011000 in hilnas_run.*clock of that peripheral is off"),
         ('__asm volatile("udf #1");', "an undefined instruction in hilnas_run at"),
         ('__asm volatile("svc #1");', "SVC in hilnas_run"),

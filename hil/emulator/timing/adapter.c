@@ -23,7 +23,16 @@ static uint64_t cycles(void *model) {
     return model_cycles(model);
 }
 
+static void on_sleep(void *model, uint64_t cycles) {
+    model_sleep(model, cycles);
+}
+
+static void on_exception(void *model) {
+    model_exception(model);
+}
+
 void model_as_timing(struct model *model, bool with_accesses, timing_model *timing) {
     *timing =
-        (timing_model){model, decode, enter, with_accesses ? on_access : 0, model_next_access(model), cycles, maintain};
+        (timing_model){model,    decode,   enter,       with_accesses ? on_access : 0, model_next_access(model), cycles,
+                       maintain, on_sleep, on_exception};
 }

@@ -317,6 +317,14 @@ void model_access(struct model *model, register_reader *read_register, void *con
     }
 }
 
+void model_sleep(struct model *model, uint64_t cycles) {
+    stall(&model->clock, CAUSE_SLEEP, (int64_t)cycles);
+}
+
+void model_exception(struct model *model) {
+    stall(&model->clock, CAUSE_EXCEPTION, model->parameters.exception);
+}
+
 uint64_t model_cycles(const struct model *model) {
     return now(&model->clock) + model->position;
 }

@@ -53,6 +53,10 @@ const uint32_t *model_next_access(const struct model *model);
 typedef uint32_t register_reader(void *context, unsigned number);
 void model_access(struct model *model, register_reader *read_register, void *context);
 
+/* The core waits for an interrupt; an exception is entered or left. */
+void model_sleep(struct model *model, uint64_t cycles);
+void model_exception(struct model *model);
+
 /* A write to one of the registers that maintain caches and branch prediction, by its offset in the system control space
  * (ARMv7-M Architecture Reference Manual, B2.2.7). */
 void model_maintain(struct model *model, uint32_t offset, uint32_t value);

@@ -36,6 +36,7 @@
     X(streaming_after_lines)                                                                                           \
     X(fetch_ahead)                                                                                                     \
     X(device_access)                                                                                                   \
+    X(exception)                                                                                                       \
     X(instruction_cache_bytes)                                                                                         \
     X(instruction_cache_ways)                                                                                          \
     X(data_cache_bytes)                                                                                                \
@@ -65,7 +66,9 @@ struct parameters {
     X(UNALIGNED, unaligned)                                                                                            \
     X(BANK_CONFLICT, bank_conflict)                                                                                    \
     X(STORE_BUFFER, store_buffer)                                                                                      \
-    X(DEVICE, device)
+    X(DEVICE, device)                                                                                                  \
+    X(EXCEPTION, exception)                                                                                            \
+    X(SLEEP, sleep)
 
 #define ENUMERATE_CAUSE(upper, lower) CAUSE_##upper,
 enum { MEMORIES_MAX = 12 };

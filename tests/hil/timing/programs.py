@@ -50,3 +50,71 @@ def compile_program(source: str, folder: Path, optimise: str = "-O2") -> Path:
     core = ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard")
     ARM.run([*core, optimise, "-nostdlib", "-Wl,-e,reset", "-Wl,--defsym=stack_top=0x20020000", *places, folder / "program.c", "-o", elf])
     return elf
+
+
+LINKER_SCRIPT = """
+ENTRY(Reset_Handler)
+MEMORY {
+  FLASH (rx) : ORIGIN = 0x08000000, LENGTH = 2M
+  DTCM (rw) : ORIGIN = 0x20000000, LENGTH = 128K
+  AXI (rw) : ORIGIN = 0x24000000, LENGTH = 512K
+}
+_estack = 0x24080000;
+SECTIONS {
+  .isr_vector : { KEEP(*(.isr_vector)) } >FLASH
+  .text : { *(.text*) *(.rodata*) KEEP(*(.init)) KEEP(*(.fini)) *(.eh_frame*) } >FLASH
+  .ARM.exidx : { __exidx_start = .; *(.ARM.exidx*) __exidx_end = .; } >FLASH
+  .preinit_array : { __preinit_array_start = .; KEEP(*(.preinit_array*)) __preinit_array_end = .; } >FLASH
+  .init_array : { __init_array_start = .; KEEP(*(.init_array*)) __init_array_end = .; } >FLASH
+  .fini_array : { __fini_array_start = .; KEEP(*(.fini_array*)) __fini_array_end = .; } >FLASH
+  _sidata = LOADADDR(.data);
+  .data : { _sdata = .; *(.data*) . = ALIGN(4); _edata = .; } >AXI AT>FLASH
+  .bss (NOLOAD) : { _sbss = .; *(.bss*) *(COMMON) . = ALIGN(4); _ebss = .; end = .; } >AXI
+}
+"""
+
+STARTUP = r"""
+#include <stdint.h>
+extern uint32_t _estack, _sidata, _sdata, _edata, _sbss, _ebss;
+int main(void);
+void __libc_init_array(void), initialise_monitor_handles(void), exit(int);
+void Reset_Handler(void);
+__attribute__((weak)) void SVC_Handler(void) { for (;;); }
+__attribute__((weak)) void PendSV_Handler(void) { for (;;); }
+__attribute__((weak)) void SysTick_Handler(void) { for (;;); }
+__attribute__((section(".isr_vector"), used)) const void *const vectors[16] = {
+    &_estack, Reset_Handler, 0, 0, 0, 0, 0, 0, 0, 0, 0, SVC_Handler, 0, 0, PendSV_Handler, SysTick_Handler};
+void _init(void) {}
+void _fini(void) {}
+void Reset_Handler(void) {
+    *(volatile uint32_t *)0xE000ED88 |= 0xF << 20;
+    uint32_t *from = &_sidata;
+    for (uint32_t *to = &_sdata; to < &_edata;) *to++ = *from++;
+    for (uint32_t *to = &_sbss; to < &_ebss;) *to++ = 0;
+    initialise_monitor_handles();
+    __libc_init_array();
+    exit(main());
+}
+"""
+
+_CORE = ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard", "-O2")
+_NEWLIB = ("--specs=nano.specs", "--specs=rdimon.specs", "-u", "_printf_float")
+
+
+def compile_hosted(source: str, folder: Path) -> Path:
+    """Compiles C as others do for a STM32H743: vendor-like start-up code and linker script, newlib, semihosting."""
+    (folder / "main.c").write_text(source)
+    (folder / "startup.c").write_text(STARTUP)
+    (folder / "flash.ld").write_text(LINKER_SCRIPT)
+    elf = folder / "hosted.elf"
+    ARM.run([*_CORE, folder / "main.c", folder / "startup.c", "-nostartfiles", "-T", folder / "flash.ld", *_NEWLIB, "-o", elf])
+    return elf
+
+
+def compile_for_ram(source: str, folder: Path) -> Path:
+    """Compiles C with newlib's own start-up code and linker script, without a table of vectors, for AXI SRAM."""
+    (folder / "main.c").write_text(source)
+    elf = folder / "ram.elf"
+    places = ("-Wl,--section-start=.init=0x24000000", "-Wl,-Ttext=0x24000100")
+    ARM.run([*_CORE, folder / "main.c", *places, *_NEWLIB, "-o", elf])
+    return elf

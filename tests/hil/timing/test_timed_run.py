@@ -64,7 +64,7 @@ def test_mark_that_is_not_called_twice_is_a_warning(convolution: Path, board: Bo
 
 
 def test_endless_loop_is_a_time_out_that_says_where(compiled, board: Board) -> None:  # type: ignore[no-untyped-def]
-    elf = compiled('__attribute__((noinline)) void spin(void) { for (;;) __asm volatile(""); } void reset(void) { spin(); }')
+    elf = compiled('__attribute__((noinline)) void spin(void) { for (;;) __asm volatile("nop"); } void reset(void) { spin(); }')
     with pytest.raises(TargetTimeoutError, match="spin"):
         run(elf, board, RunOptions(timeout_s=0.0))
 
