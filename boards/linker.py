@@ -10,8 +10,8 @@ TEMPLATE = BOARDS_FOLDER / "linker.ld.in"
 
 
 def arena_section(memory: str) -> str:
-    """The section that a model's arena in `memory` goes into."""
-    return f".arena.{memory}"
+    """The section that a model's arena in `memory` goes into. Other projects' linker scripts take it for zeroed data, as it is."""
+    return f".bss.hilnas_arena_{memory}"
 
 
 def linker_script(board: Board) -> str:
@@ -24,7 +24,7 @@ def linker_script(board: Board) -> str:
         f"    {name} ({'rx' if memory.kind == 'flash' else 'rwx'}) : ORIGIN = {memory.base:#010x}, LENGTH = {memory.size}"
         for name, memory in board.memories.items()
     )
-    sections = {memory: arena_section(memory) for memory in placement.arena}
+    sections = {f".arena.{memory}": memory for memory in placement.arena}
     return Template(TEMPLATE.read_text()).substitute(
         board=board.name,
         memories="\n".join(memories),
@@ -33,8 +33,9 @@ def linker_script(board: Board) -> str:
         stack=placement.stack,
         ramcode=placement.ramcode or placement.text,
         stack_bytes=board.stack_bytes,
-        zeroed="\n".join(f"        LONG(ADDR({section})) LONG(SIZEOF({section}))" for section in sections.values()),
+        zeroed="\n".join(f"        LONG(ADDR({section})) LONG(SIZEOF({section}))" for section in sections),
         arenas="\n".join(
-            f"    {section} (NOLOAD) : ALIGN(32) {{ *({section}) . = ALIGN(4); }} > {memory}" for memory, section in sections.items()
+            f"    {section} (NOLOAD) : ALIGN(32) {{ *({arena_section(memory)}) . = ALIGN(4); }} > {memory}"
+            for section, memory in sections.items()
         ),
     )

@@ -18,12 +18,14 @@ from hilnas.cli.output import json_option, print_json, print_table
 def command(model: Path, board_name: str, out: Path, as_json: bool) -> None:
     """Compiles an int8 .tflite file MODEL for a board.
 
-    Writes firmware.elf, manifest.json, and in src/ the C that they are made from.
+    Writes firmware.elf and manifest.json; in library/ the model's C with hilnas_infer, to be added to another project
+    (docs/integrate.md); in src/ the rest of the C that the firmware is made from.
 
     Example: hilnas build model.tflite --board nucleo-h743zi2 --out build/model
     """
     from hilnas.boards.board import load_board
     from hilnas.firmware.build import build_image
+    from hilnas.firmware.interface import MODEL_HEADER
 
     board = load_board(board_name)
     manifest = build_image(model, board, out).manifest
@@ -39,8 +41,13 @@ def command(model: Path, board_name: str, out: Path, as_json: bool) -> None:
         "flash": manifest.flash_bytes,
         "  code": manifest.code_bytes,
         "  weights": manifest.weight_bytes,
+        "  biases, scales": manifest.channel_bytes,
         "SRAM": manifest.sram_bytes,
         "  arenas": manifest.arena_bytes,
+        "stack": manifest.stack_bytes,
+        "library alone: flash": manifest.library.flash_bytes,
+        "library alone: SRAM": manifest.library.ram_bytes,
+        "library alone: stack": manifest.library.stack_bytes,
     }
     print_table("Sizes", ("", "bytes"), ((name, f"{size:,}") for name, size in sizes.items()))
-    click.echo(f"The image is in {out}, its C in {out / 'src'}.")
+    click.echo(f"The image is in {out}; {out / 'library'} is for other projects, include {MODEL_HEADER}.")

@@ -17,13 +17,14 @@ from hilnas.files import read_input
 from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
 from hilnas.firmware.compile import CompiledModel, compile_model
 from hilnas.firmware.host import KERNELS_FOLDER
-from hilnas.firmware.image import ELF_NAME, Allocation, FirmwareImage, LayerInfo, Manifest, TensorInfo
+from hilnas.firmware.image import ELF_NAME, Allocation, FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
+from hilnas.firmware.library import INTERFACE_HEADER, LIBRARY_FOLDER, library_needs, write_library
 from hilnas.firmware.protocol import c_header
 from hilnas.firmware.size import arena_memories, read_sections, section_totals
+from hilnas.firmware.stack_need import stack_need
 from hilnas.firmware.toolchain import ARM, WARNINGS, compile_cached
 
 SOURCE_FOLDER = "src"
-ASSEMBLY_NAME = "kernels.S"
 # The last flag keeps the compiler from turning loops into calls of memcpy, which the runtime has only in a small form.
 _COMMON_FLAGS = (
     *("-std=gnu11", "-mthumb", "-ffunction-sections", "-fdata-sections", "-fno-common", *WARNINGS),
@@ -71,50 +72,52 @@ def core_flags(board: Board) -> tuple[str, ...]:
 
 
 def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> FirmwareImage:
-    source = folder / SOURCE_FOLDER
+    source, library = folder / SOURCE_FOLDER, folder / LIBRARY_FOLDER
     source.mkdir(parents=True)
+    library.mkdir()
+    write_library(compiled, library)
     _write_sources(compiled, board, build_id, source)
-    flags = core_flags(board)
-    objects = [
-        *(
-            compile_cached(ARM, KERNELS_FOLDER / kernel, (*flags, _FAST, *(f"-D{define}" for define in defines)), (KERNELS_FOLDER,))
-            for kernel, defines in compiled.kernels
-        ),
-        *_runtime_objects(board, flags),
-    ]
-    here = [source / "model.c", source / _PER_IMAGE, *([source / ASSEMBLY_NAME] if compiled.assembly else [])]
+    with tempfile.TemporaryDirectory(prefix="hilnas-") as scratch:
+        objects = _model_objects(compiled, core_flags(board), library, Path(scratch))
+        needs = library_needs(compiled, core_flags(board), objects)
+        write_library(compiled, library, needs)
+        elf = _link(compiled, board, folder, objects)
+    return FirmwareImage(folder, _manifest(compiled, board, build_id, elf, needs))
+
+
+def _link(compiled: CompiledModel, board: Board, folder: Path, objects: Sequence[Path]) -> Path:
+    source, flags = folder / SOURCE_FOLDER, core_flags(board)
     link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{source / 'linker.ld'}"]
+    here: list[str | Path] = [f"-I{folder / LIBRARY_FOLDER}", f"-I{source}", source / _PER_IMAGE]
     elf = folder / ELF_NAME
     try:
-        ARM.run([*flags, _SMALL, f"-I{source}", *here, *objects, *link, "-lgcc", "-o", elf])
+        ARM.run([*flags, _SMALL, *here, *objects, *_runtime_objects(board, flags), *link, "-lgcc", "-o", elf])
     except BuildError as error:
         raise _overflow(error, compiled, board) or error from error
-    return FirmwareImage(folder, _manifest(compiled, board, build_id, elf))
+    return elf
+
+
+def _model_objects(compiled: CompiledModel, flags: Sequence[str], library: Path, scratch: Path) -> list[Path]:
+    """The model's own sources are compiled here, to the folder `scratch`, the kernels once for a core."""
+    own = []
+    for source in compiled.sources:
+        own.append(scratch / f"{Path(source).stem}.o")
+        ARM.run([*flags, _SMALL, f"-I{library}", "-c", library / source, "-o", own[-1]])
+    kernels = (
+        compile_cached(ARM, KERNELS_FOLDER / kernel, (*flags, _FAST, *(f"-D{define}" for define in defines)), (KERNELS_FOLDER,))
+        for kernel, defines in compiled.kernels
+    )
+    return [*own, *kernels]
 
 
 def _write_sources(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> None:
-    """Everything that the image is compiled from, so that the folder can be compiled without hilnas."""
-    (folder / "model.c").write_text(compiled.source)
-    if compiled.assembly:
-        (folder / ASSEMBLY_NAME).write_text(compiled.assembly)
+    """Everything beside the library that the image is compiled from, so that it can be compiled without hilnas."""
     (folder / "linker.ld").write_text(linker_script(board))
     (folder / "hilnas_protocol.h").write_text(c_header())
     (folder / "hilnas_board.h").write_text(support_header(board, build_id, __version__, len(compiled.program.layers)))
-    for name, defines in compiled.kernels:
-        (folder / _variant(name, defines)).write_text(_defined(defines) + (KERNELS_FOLDER / name).read_text())
-    headers = (*KERNELS_FOLDER.glob("*.h"), *RUNTIME_FOLDER.glob("*.h"))
-    for path in (*headers, *support_sources(board)):
-        shutil.copyfile(path, folder / path.name)
-
-
-def _variant(name: str, defines: Sequence[str]) -> str:
-    """The file name of a kernel that is compiled for `defines`."""
-    path = Path(name)
-    return "_".join((path.stem, *(define.partition("=")[2] for define in defines))) + path.suffix
-
-
-def _defined(defines: Sequence[str]) -> str:
-    return "".join(f"#define {define.replace('=', ' ')}\n" for define in defines)
+    for path in (*RUNTIME_FOLDER.glob("*.h"), *support_sources(board)):
+        if path.name != INTERFACE_HEADER:
+            shutil.copyfile(path, folder / path.name)
 
 
 def _runtime_objects(board: Board, flags: Sequence[str]) -> list[Path]:
@@ -157,7 +160,7 @@ def _overflow(error: BuildError, compiled: CompiledModel, board: Board) -> DoesN
     )
 
 
-def _manifest(compiled: CompiledModel, board: Board, build_id: str, elf: Path) -> Manifest:
+def _manifest(compiled: CompiledModel, board: Board, build_id: str, elf: Path, needs: LibraryNeeds) -> Manifest:
     program, plan = compiled.program, compiled.plan
     graph = program.graph
     sections = read_sections(elf)
@@ -174,7 +177,10 @@ def _manifest(compiled: CompiledModel, board: Board, build_id: str, elf: Path) -
         sram_bytes=totals.sram_bytes,
         arena_bytes=plan.arena_bytes,
         weight_bytes=sum(layer.kernel.weight_bytes for layer in program.layers),
+        channel_bytes=sum(layer.kernel.channel_bytes for layer in program.layers),
         code_bytes=totals.code_bytes,
+        stack_bytes=stack_need(elf, "reset_handler", compiled.routines),
+        library=needs,
         macs=program.macs,
         sections={section.name: section.size_bytes for section in sections},
         inputs=tuple(_tensor_info(compiled, name, index) for name, index in zip(graph.input_names, graph.inputs, strict=True)),

@@ -8,6 +8,7 @@ from math import floor, frexp
 import numpy as np
 
 from hilnas.firmware.graph import Graph, Quantization, Tensor
+from hilnas.firmware.interface import MODEL_HEADER, Interface
 from hilnas.firmware.kernel import Constants, Table
 from hilnas.firmware.lower import Layer, Program
 from hilnas.firmware.plan import MemoryPlan
@@ -38,10 +39,11 @@ class _Writer:
 
     def lines(self, sections: Mapping[str, str], origin: str) -> Iterator[str]:
         yield f"/* {origin} */"
-        yield '#include "hilnas.h"'
+        yield f'#include "{MODEL_HEADER}"'
         yield '#include "kernels.h"'
         if any(layer.kernel.routines for layer in self.program.layers):
             yield '#include "assembly.h"'
+        yield "#include <string.h>"
         yield ""
         for memory, size in self.arenas.items():
             yield f'static int8_t arena_{memory}[{size}] __attribute__((aligned(32), section("{sections[memory]}")));'
@@ -58,6 +60,8 @@ class _Writer:
         yield from self._reset()
         yield ""
         yield from self._run()
+        yield ""
+        yield from self._infer()
 
     def _constants(self, index: int, layer: Layer) -> Iterator[str]:
         operator = layer.operator
@@ -115,9 +119,32 @@ class _Writer:
         yield "    return hilnas_exit_count;"
         yield "}"
 
+    def _infer(self) -> Iterator[str]:
+        """The caller's tensors are copied to the arenas and back."""
+        graph = self.graph
+        interface = Interface(graph)
+        yield f"{interface.declaration} {{"
+        for argument, index in zip(interface.inputs, graph.inputs, strict=True):
+            yield f"    memcpy({self._place(index)}, {argument.name}, {graph.tensors[index].size_bytes}u);"
+        yield "    const uint32_t taken = hilnas_run(HILNAS_TAKE_EXITS);"
+        for position, (argument, index) in enumerate(zip(interface.outputs, graph.outputs, strict=True)):
+            conditions = []
+            if len(graph.outputs) > 1:
+                conditions.append(f"{argument.name} != 0")
+            if graph.exits and position > 0:
+                conditions.append(f"taken >= {position}u")
+            if conditions:
+                yield f"    if ({' && '.join(conditions)}) {{"
+            yield f"    {'    ' if conditions else ''}memcpy({argument.name}, {self._place(index)}, {graph.tensors[index].size_bytes}u);"
+            if conditions:
+                yield "    }"
+        yield "    return taken;"
+        yield "}"
+
     def _called(self, index: int) -> Iterator[str]:
         """One layer, by one call."""
         layer = self.program.layers[index]
+        yield f"    /* {index}: {self._summary(layer)} */"
         yield f"    hilnas_layer_mark({index}u);"
         yield f"    {layer.kernel.function}({', '.join(self._arguments(index, layer))});"
         if layer.exit is not None:
@@ -136,7 +163,7 @@ class _Writer:
         for index in range(segment.first, segment.last + 1):
             layer = self.program.layers[index]
             assert layer.kernel.row_wise is not None
-            yield f"        case {index - segment.first}u:"
+            yield f"        case {index - segment.first}u: /* {index}: {self._summary(layer)} */"
             yield f"            hilnas_layer_mark({index}u);"
             yield f"            {layer.kernel.row_wise.function}({', '.join(self._row_arguments(segment, index, layer))});"
             yield "            break;"
@@ -168,6 +195,10 @@ class _Writer:
         yield f"{self._place(output)} + step->first % {rows}u * {pitch}u"
         if layer.kernel.scratch_bytes:
             yield self._scratch(segment.first)
+
+    def _summary(self, layer: Layer) -> str:
+        shapes = [_shape(self.graph.tensors[index]) for index in (*self._activations(layer)[:1], layer.operator.outputs[0])]
+        return f"{layer.operator.op} {_comment(layer.name)}, {' to '.join(shapes)}"
 
     def _rows(self, segment: Segment, tensor: int) -> tuple[int, int]:
         """Rows of a tensor that are kept, and bytes of a row."""
@@ -224,8 +255,11 @@ def _comment(name: str) -> str:
     return '"' + name.replace("*/", "* /").replace("/*", "/ *") + '"'
 
 
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape))
+
+
 def _described(tensor: Tensor) -> str:
-    shape = "x".join(map(str, tensor.shape))
     if tensor.quantization is None:
-        return f"{shape} {tensor.dtype}"
-    return f"{shape} {tensor.dtype}, scale {tensor.quantization.scale:.6g}, zero point {tensor.quantization.zero_point}"
+        return f"{_shape(tensor)} {tensor.dtype}"
+    return f"{_shape(tensor)} {tensor.dtype}, scale {tensor.quantization.scale:.6g}, zero point {tensor.quantization.zero_point}"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hilnas import __version__
 from hilnas.files import sha256
 from hilnas.firmware.assembly.emitter import PREAMBLE
 from hilnas.firmware.codegen import generate
 from hilnas.firmware.fusion import fuse
+from hilnas.firmware.interface import MODEL_HEADER, Interface
+from hilnas.firmware.kernel import AssemblyRoutine
 from hilnas.firmware.lower import Program, lower
 from hilnas.firmware.plan import MemoryPlan, plan_memory
 from hilnas.firmware.reader import read_model
+
+MODEL_NAME = "model.c"
+ASSEMBLY_NAME = "kernels.S"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +38,32 @@ class CompiledModel:
         return tuple(sorted({(layer.kernel.source, layer.kernel.defines) for layer in self.program.layers} | exits))
 
     @property
+    def routines(self) -> dict[str, AssemblyRoutine]:
+        """The routines in assembly that the kernels call, by symbol."""
+        found = {routine.symbol: routine for layer in self.program.layers for routine in layer.kernel.routines}
+        return {symbol: found[symbol] for symbol in sorted(found)}
+
+    @property
     def assembly(self) -> str:
-        """The routines in assembly that the kernels call, each once; empty if there are none."""
-        routines = {routine.symbol: routine for layer in self.program.layers for routine in layer.kernel.routines}
-        return "\n".join((PREAMBLE, *(routines[symbol].text() for symbol in sorted(routines)))) if routines else ""
+        """The text of the routines; empty if there are none."""
+        return "\n".join((PREAMBLE, *(routine.text() for routine in self.routines.values()))) if self.routines else ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the files that are the model's own."""
+        return (MODEL_NAME, ASSEMBLY_NAME) if self.routines else (MODEL_NAME,)
+
+    @property
+    def origin(self) -> str:
+        """What it was made by and from, in words."""
+        return _origin(self.name, self.sha256)
+
+    def write(self, folder: Path, needs: Sequence[tuple[str, str]] = ()) -> None:
+        """Writes `sources` and the header into a folder. The header says what the model needs, as (what, how much)."""
+        (folder / MODEL_HEADER).write_text(Interface(self.program.graph).header(self.origin, needs))
+        (folder / MODEL_NAME).write_text(self.source)
+        if self.routines:
+            (folder / ASSEMBLY_NAME).write_text(self.assembly)
 
 
 def compile_model(
@@ -51,9 +79,10 @@ def compile_model(
     program = lower(fuse(read_model(content, name)), dsp, assembly)
     plan = plan_memory(program, memories)
     digest = sha256(content)
-    source = generate(program, plan, sections, f"Made by hilnas {__version__} from {_printable(name)}, SHA-256 {digest}.")
+    source = generate(program, plan, sections, _origin(name, digest))
     return CompiledModel(name, digest, program, plan, source)
 
 
-def _printable(name: str) -> str:
-    return "".join(character if character.isalnum() or character in "._-" else "_" for character in name)
+def _origin(name: str, digest: str) -> str:
+    printable = "".join(character if character.isalnum() or character in "._-" else "_" for character in name)
+    return f"Made by hilnas {__version__} from {printable}, SHA-256 {digest}."

@@ -67,14 +67,15 @@ def build_host(content: bytes, name: str = "model", dsp: bool = False, flags: Se
     """
     compiled = compile_model(content, name, _MEMORY, _SECTIONS, dsp, assembly=False)
     with tempfile.TemporaryDirectory(prefix="hilnas-") as folder:
-        source, library = Path(folder) / "model.c", Path(folder) / "model.so"
-        source.write_text(compiled.source)
+        library = Path(folder) / "model.so"
+        compiled.write(Path(folder))
+        sources = [Path(folder) / source for source in compiled.sources]
         includes = (KERNELS_FOLDER, RUNTIME_FOLDER)
         objects = [
             compile_cached(HOST, KERNELS_FOLDER / kernel, (*FLAGS, *flags, *(f"-D{define}" for define in defines)), includes)
             for kernel, defines in compiled.kernels
         ]
-        HOST.run([*FLAGS, *flags, "-shared", *(f"-I{include}" for include in includes), source, *objects, "-o", library])
+        HOST.run([*FLAGS, *flags, "-shared", *(f"-I{include}" for include in includes), *sources, *objects, "-o", library])
         try:
             return HostModel(compiled, library)
         except OSError as error:

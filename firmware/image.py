@@ -50,10 +50,26 @@ class Allocation:
 
 
 @dataclass(frozen=True)
+class LibraryNeeds:
+    """What the model needs in another project, in bytes: flash with weights and code, RAM with arenas and data, and the stack of a call
+    of hilnas_infer, computed, without interrupts.
+
+    `overhead_bytes` is the flash beyond weights and numbers of channels: code, parameters and other tables.
+    """
+
+    flash_bytes: int
+    overhead_bytes: int
+    ram_bytes: int
+    stack_bytes: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What an image is made of and made by. Sizes in bytes as the design defines them.
 
-    A `stateful` model remembers: what an inference gives depends on those before it.
+    `stack_bytes` is what the firmware needs of the stack, computed; `channel_bytes` are the numbers that every channel has beside
+    `weight_bytes`, its bias and its scale. `library` is what the model alone needs. A `stateful` model remembers: what an inference
+    gives depends on those before it.
     """
 
     model: str
@@ -67,7 +83,10 @@ class Manifest:
     sram_bytes: int
     arena_bytes: int
     weight_bytes: int
+    channel_bytes: int
     code_bytes: int
+    stack_bytes: int
+    library: LibraryNeeds
     macs: int
     sections: dict[str, int]
     inputs: tuple[TensorInfo, ...]

@@ -63,13 +63,15 @@ class Kernel:
     """A C routine of kernels/ as one layer uses it: `source` is its file, `scratch_bytes` the memory that it needs while it runs.
     `row_wise` is None if nothing is known of the order in which it reads and writes.
 
-    `constant_bytes` is what the layer keeps in flash for it: weights, tables and parameters. `weight_bytes` is the part of it
-    that holds weights. `defines` (NAME=VALUE) is what the file is compiled for. `routines` are what the file calls in assembly.
+    `constant_bytes` is what the layer keeps in flash for it: `weight_bytes` of weights; `channel_bytes` of numbers that every channel has,
+    its bias and its scale; `table_bytes` of other tables and of parameters. `defines` (NAME=VALUE) is what the file is compiled for.
+    `routines` are what the file calls in assembly.
     """
 
     function: str
     source: str
     weight_bytes: int = 0
+    channel_bytes: int = 0
     table_bytes: int = 0
     scratch_bytes: int = 0
     defines: tuple[str, ...] = ()
@@ -79,7 +81,7 @@ class Kernel:
     @property
     def constant_bytes(self) -> int:
         """Everything of the layer that lies in flash beside code."""
-        return self.weight_bytes + self.table_bytes
+        return self.weight_bytes + self.channel_bytes + self.table_bytes
 
 
 @dataclass(frozen=True, eq=False)

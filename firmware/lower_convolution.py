@@ -148,7 +148,8 @@ def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
         "hilnas_convolve_dsp",
         "convolution_dsp.c",
         weight_bytes=size,
-        table_bytes=filters * CHANNEL_BYTES + PARAMETER_BYTES,
+        channel_bytes=filters * CHANNEL_BYTES,
+        table_bytes=PARAMETER_BYTES,
         scratch_bytes=4 * rows * run + run,
     )
 
@@ -196,7 +197,8 @@ def _lane_kernel(graph: Graph, operator: Operator) -> Kernel:
         f"hilnas_convolve_depthwise_{taps}_{stride}",
         "depthwise_convolution_dsp.c",
         weight_bytes=weights.elements,
-        table_bytes=output.shape[3] * CHANNEL_BYTES + PARAMETER_BYTES,
+        channel_bytes=output.shape[3] * CHANNEL_BYTES,
+        table_bytes=PARAMETER_BYTES,
         scratch_bytes=GROUP * rows * (taps - 1) * 4 + GROUP * rows * lanes * 2,
         defines=(f"HILNAS_TAPS={taps}", f"HILNAS_STRIDE={stride}"),
     )

@@ -32,7 +32,13 @@ WIDE_CHANNEL_BYTES = 16
 
 def _connected_kernel(graph: Graph, operator: Operator) -> Kernel:
     weights = graph.input_of(operator, 1)
-    return Kernel("hilnas_connect_fully", "fully_connected.c", weights.elements, weights.shape[0] * WIDE_CHANNEL_BYTES + 32)
+    return Kernel(
+        "hilnas_connect_fully",
+        "fully_connected.c",
+        weight_bytes=weights.elements,
+        channel_bytes=weights.shape[0] * WIDE_CHANNEL_BYTES,
+        table_bytes=32,
+    )
 
 
 def _connected_constants(graph: Graph, operator: Operator) -> Constants:
@@ -188,8 +194,8 @@ def _rescaling_constants(graph: Graph, operator: Operator) -> Constants:
 
 def _svdf_kernel(graph: Graph, operator: Operator) -> Kernel:
     features, times, bias = graph.input_of(operator, 1), graph.input_of(operator, 2), graph.argument(operator, 3)
-    weights = features.elements + times.elements + (4 * bias.elements if bias else 0)
-    return Kernel("hilnas_filter_svdf", "svdf.c", weights, table_bytes=56)
+    weights = features.elements + times.elements
+    return Kernel("hilnas_filter_svdf", "svdf.c", weights, 4 * bias.elements if bias else 0, table_bytes=56)
 
 
 def _svdf_constants(graph: Graph, operator: Operator) -> Constants:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from hilnas.boards.board import Board
 from hilnas.errors import DoesNotFitError
 from hilnas.firmware.assembly.emitter import PREAMBLE
-from hilnas.firmware.build import ASSEMBLY_NAME, core_flags
+from hilnas.firmware.build import core_flags
 from hilnas.firmware.codegen import EXIT_BYTES
+from hilnas.firmware.compile import ASSEMBLY_NAME
 from hilnas.firmware.fusion import fuse
 from hilnas.firmware.kernel import AssemblyRoutine
 from hilnas.firmware.lower import lower

@@ -28,8 +28,8 @@ from hilnas.firmware.graph import Convolution, Graph, Operator
 from hilnas.firmware.kernel import AssemblyRoutine, Constants, Kernel, Order, RowWise, Table
 from hilnas.firmware.lowering import Fields, Lowering, biases_of, channel_multipliers, data_of, geometry_field, quantization_of
 
-PACKED_PARAMETERS = 56
-PLANAR_PARAMETERS = 68
+PACKED_PARAMETERS = 52
+PLANAR_PARAMETERS = 60
 """Sizes of hilnas_packed_convolution and hilnas_planar_convolution."""
 
 CHUNK_BYTES = 4608
@@ -117,7 +117,8 @@ def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
         "hilnas_convolve_packed",
         "packed_convolution.c",
         weight_bytes=channels * len(packed.order),
-        table_bytes=channels // 2 * 28 + PACKED_PARAMETERS,
+        channel_bytes=channels // 2 * 28,
+        table_bytes=PACKED_PARAMETERS,
         scratch_bytes=packed.scratch_bytes,
         routines=packed.routines,
         row_wise=_packed_rows(graph, operator, packed),
@@ -173,7 +174,6 @@ def _packed_constants(graph: Graph, operator: Operator) -> Constants:
         ("four", packed.four.symbol),
         ("rest", packed.rest.symbol),
         ("stream", "@stream"),
-        ("stream_end", f"@stream + {len(stream)}"),
         ("steps", str(len(packed.order) // 2)),
     )
     prototypes = [f"void {dot.symbol}(const hilnas_dot *arguments);" for dot in dict.fromkeys((packed.four, packed.rest))]
@@ -228,7 +228,8 @@ def _planar_kernel(graph: Graph, operator: Operator) -> Kernel:
         "hilnas_convolve_planar",
         "planar_convolution.c",
         weight_bytes=channels * (kernel.channel_bytes - HEADER_BYTES),
-        table_bytes=channels * HEADER_BYTES + PLANAR_PARAMETERS,
+        channel_bytes=channels * HEADER_BYTES,
+        table_bytes=PLANAR_PARAMETERS,
         scratch_bytes=planar.plane_bytes,
         routines=(kernel, *kernel.finishes, Spread()),
         row_wise=_planar_rows(graph, operator, planar),
@@ -281,11 +282,11 @@ def _planar_constants(graph: Graph, operator: Operator) -> Constants:
         ("first_outputs", str(kernel.segments[0].outputs)),
         ("zeros_above", str(int(kernel.unrolled))),
         ("zeros_beside", str(int(kernel.padded))),
-        ("plane_bytes", str(planar.plane_bytes)),
         ("pitch", str(kernel.pitch)),
         ("left_bytes", str(WORD_STEP * kernel.words_before)),
         ("filter_row_bytes", str(kernel.row_bytes)),
         ("channel_bytes", str(kernel.channel_bytes)),
+        ("plane_bytes", str(planar.plane_bytes)),
         ("routine", kernel.symbol),
         ("stream", "(const uint8_t *)@stream"),
     )

@@ -26,7 +26,7 @@ typedef struct {
     int16_t column_bytes; /* of the widened inputs under one column of the filter; 0 for a filter of one place */
     hilnas_widen_routine widen;
     hilnas_dot_routine four, rest;
-    const uint32_t *stream, *stream_end;
+    const uint32_t *stream; /* for each pair of channels `steps` words of weights and PAIR_WORDS of numbers */
     int32_t steps;
 } hilnas_packed_convolution;
 
@@ -63,7 +63,8 @@ typedef struct {
     int16_t first_outputs; /* of a row that its first segment has */
     int16_t zeros_above;   /* whether padding above and below the image is there as rows of zeros */
     int16_t zeros_beside;  /* whether padding at the ends of a row is there as zeros */
-    int32_t plane_bytes, pitch, left_bytes, filter_row_bytes, channel_bytes;
+    int16_t pitch, left_bytes, filter_row_bytes, channel_bytes;
+    int32_t plane_bytes;
     hilnas_depthwise_routine routine;
     const uint8_t *stream;
 } hilnas_planar_convolution;

@@ -4,6 +4,8 @@
 #pragma GCC optimize("Os") /* the time goes into the routines that these functions call */
 #include "assembly.h"
 
+enum { PAIR_WORDS = 7 };
+
 static void run(const hilnas_packed_convolution *layer, hilnas_dot *dot, int32_t pixels) {
     if (pixels >= 4) {
         dot->tiles = (uint32_t)pixels / 4u;
@@ -27,7 +29,7 @@ static hilnas_dot arguments(const hilnas_packed_convolution *layer, int8_t *outp
     return (hilnas_dot){.input = 0,
                         .output = output,
                         .stream = layer->stream,
-                        .stream_end = layer->stream_end,
+                        .stream_end = layer->stream + g->output_channels / 2 * (layer->steps + PAIR_WORDS),
                         .tile = scratch,
                         .tiles = 0u,
                         .input_pixel = (uint32_t)(place * g->stride_x),

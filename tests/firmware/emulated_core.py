@@ -33,8 +33,9 @@ class EmulatedModel:
         self.compiled: CompiledModel = compile_model(content, "model", {"ram": 2**20}, {"ram": ".arena"})
         with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
             folder = Path(name)
+            self.compiled.write(folder)
+            sources = [folder / source for source in self.compiled.sources]
             (folder / "model.c").write_text(self.compiled.source + extra)
-            (folder / "kernels.S").write_text(self.compiled.assembly)
             (folder / "link.ld").write_text(_SCRIPT)
             includes = (KERNELS_FOLDER, RUNTIME_FOLDER)
             objects = [
@@ -42,7 +43,6 @@ class EmulatedModel:
                 for kernel, defines in self.compiled.kernels
             ]
             objects.append(compile_cached(ARM, RUNTIME_FOLDER / "memory.c", _FLAGS, includes))
-            sources = [folder / "model.c", *([folder / "kernels.S"] if self.compiled.assembly else [])]
             link = ["-nostdlib", "-nostartfiles", f"-Wl,-T,{folder / 'link.ld'}", "-Wl,--entry=hilnas_run", "-lgcc"]
             ARM.run([*_FLAGS, *(f"-I{include}" for include in includes), *sources, *objects, *link, "-o", folder / "model.elf"])
             self._load(folder / "model.elf")

@@ -62,7 +62,7 @@ def test_the_manifest_tells_what_the_elf_is(model: Path, board: Board, tmp_path:
     assert manifest.sram_bytes >= manifest.arena_bytes >= 16 * 16 * 8
     assert manifest.flash_bytes > manifest.code_bytes + manifest.weight_bytes
     assert all(flash.base <= section.address < flash.end for section in sections if section.executable)
-    assert (tmp_path / "image" / "src" / "model.c").read_text().startswith("/* Made by hilnas")
+    assert (tmp_path / "image" / "library" / "model.c").read_text().startswith("/* Made by hilnas")
 
 
 def test_the_build_id_names_everything_that_matters(model: Path, board: Board, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_chains_in_assembly_are_bit_exact_on_the_emulator(size: int, tmp_path: P
     model.write_bytes(inverted_residuals(size, size, 5))
     measurement = deploy(model, load_board("nucleo-h743zi2"), create_target("emulator"), tmp_path / "image")
     assert measurement.bit_exact
-    assert "hilnas_step chain_" in (tmp_path / "image" / "src" / "model.c").read_text()
+    assert "hilnas_step chain_" in (tmp_path / "image" / "library" / "model.c").read_text()
     assert all(layer.instructions for layer in measurement.layers)
     assert sum(layer.instructions or 0 for layer in measurement.layers) == measurement.instructions
     assert measurement.arena_bytes < 2 * size * size * 24

@@ -14,7 +14,7 @@ from hilnas.boards.board import Board, load_board
 from hilnas.boards.linker import linker_script
 from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
 from hilnas.firmware.build import core_flags
-from hilnas.firmware.image import FirmwareImage, LayerInfo, Manifest, TensorInfo
+from hilnas.firmware.image import FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
 from hilnas.firmware.protocol import c_header
 
 SIZE = 600
@@ -23,7 +23,7 @@ SIZE = 600
 _MODEL = """
 #include "hilnas.h"
 #include <stdbool.h>
-static int8_t arena[3 * {size}] __attribute__((section(".arena.{arena}"), aligned(16)));
+static int8_t arena[3 * {size}] __attribute__((section(".bss.hilnas_arena_{arena}"), aligned(16)));
 static uint32_t runs;
 const uint32_t hilnas_input_count = 1, hilnas_output_count = 1, hilnas_layer_count = 2, hilnas_exit_count = 0;
 const hilnas_tensor hilnas_inputs[] = {{{{arena, {size}}}}};
@@ -112,7 +112,10 @@ def _manifest(board: Board, build_id: str) -> Manifest:
         sram_bytes=1,
         arena_bytes=3 * SIZE,
         weight_bytes=0,
+        channel_bytes=0,
         code_bytes=1,
+        stack_bytes=1024,
+        library=LibraryNeeds(1, 1, 1, 1),
         macs=0,
         sections={},
         inputs=(tensor("input"),),
