@@ -26,7 +26,7 @@ class GeneticSearch:
         budget: Budget,
         seed: int,
         objective: Objective = constrained_accuracy,
-        population: int = 100,
+        population: int = 50,
         crossover: float = 0.9,
         mutation: float = 0.03,
     ) -> None:
