@@ -21,6 +21,13 @@ _SHOWN_CAUSES = 8
 @click.option("--mark", metavar="SYMBOL", help="Reports each interval between two calls of this function.")
 @click.option("--stop", metavar="SYMBOL", help="Stops when this function is about to be entered.")
 @click.option("--timing", type=click.Choice(["full", "fast", "off"]), default="full", help="fast: no caches; off: instructions only.")
+@click.option(
+    "--caches",
+    type=click.Choice(["on", "as-set", "off"]),
+    default="on",
+    show_default=True,
+    help="on: also before the firmware turns them on, or if it never does; as-set: as it sets them, off after reset.",
+)
 @click.option("--profile", is_flag=True, help="Where the cycles went, by function and cause.")
 @click.option("--speedscope", type=click.Path(path_type=Path), help="Writes the profile as a file for speedscope.app.")
 @click.option("--timeout", default=600.0, show_default=True, help="Seconds after which it gives up.")
@@ -32,6 +39,7 @@ def command(
     mark: str | None,
     stop: str | None,
     timing: str,
+    caches: str,
     profile: bool,
     speedscope: Path | None,
     timeout: float,
@@ -53,10 +61,10 @@ def command(
     from hilnas.firmware.image import FirmwareImage
     from hilnas.hil.profile import speedscope as as_speedscope
     from hilnas.hil.timed_run import RunOptions, run_elf, run_image
-    from hilnas.hil.timing import TimingMode
+    from hilnas.hil.timing import CacheRule, TimingMode
 
     the_board = load_board(board)
-    options = RunOptions(mark, stop, TimingMode(timing), profile or speedscope is not None, timeout)
+    options = RunOptions(mark, stop, TimingMode(timing), profile or speedscope is not None, timeout, CacheRule(caches))
 
     def show(text: bytes) -> None:
         click.echo(text.decode("utf-8", "replace"), nl=False, err=as_json)
@@ -80,7 +88,7 @@ def command(
         print_json(document)
         return
     print_table(
-        f"{elf.name} on {the_board.name}: {run.ended}",
+        f"{elf.name} on {the_board.name}: {run.ended}; caches {run.caches}",
         ("", "instructions", "cycles", "ms"),
         [
             _row("total", run.instructions, run.cycles, the_board.clock_hz),

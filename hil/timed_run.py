@@ -21,7 +21,7 @@ from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED
 from hilnas.hil.profile import Profile, function_profile
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.targets.emulator import MachineTransport
-from hilnas.hil.timing import TimingMode, TimingModel, TimingWarning, WarningKind
+from hilnas.hil.timing import CacheRule, TimingMode, TimingModel, TimingWarning, WarningKind
 from hilnas.hil.verify import verification_inputs
 from hilnas.progress import progress
 
@@ -39,13 +39,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class TimedRun:
-    """What a run took. `ended` says why it ended; `warnings` are sentences about what makes the cycles doubtful."""
+    """What a run took. `ended` says why it ended, `caches` when they were on; `warnings` are what makes the cycles doubtful."""
 
     ended: str
     exit_code: int
     instructions: int
     cycles: int
     cycles_source: str
+    caches: str
     intervals: tuple[Interval, ...]
     profile: Profile | None
     warnings: tuple[str, ...] = field(default=())
@@ -53,13 +54,14 @@ class TimedRun:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What to time: marked function, where to stop, how to make time, and the time-out (seconds of the host)."""
+    """What to time: marked function, where to stop, how to make time, the time-out (seconds of the host), when caches are on."""
 
     mark: str | None = None
     stop: str | None = None
     timing: TimingMode = TimingMode.FULL
     profile: bool = False
     timeout_s: float = 600.0
+    caches: CacheRule = CacheRule.ON
 
 
 def run_elf(path: Path, board: Board, options: RunOptions, console: Callable[[bytes], None], core: Core | None = None) -> TimedRun:
@@ -106,6 +108,7 @@ def _result(machine: Machine, model: TimingModel | None, options: RunOptions, st
         instructions=stop.instructions,
         cycles=stop.cycles if model is None else model.cycles,
         cycles_source=CYCLES_FROM_INSTRUCTIONS if model is None else CYCLES_MODELLED,
+        caches="not modelled" if model is None else model.caches,
         intervals=tuple(Interval(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(entries)),
         profile=function_profile(model, machine.elf) if model is not None and options.profile else None,
         warnings=(
@@ -140,7 +143,7 @@ def _machine(elf: Elf, board: Board, options: RunOptions, core: Core | None) -> 
         if options.timing is TimingMode.OFF:
             yield machine, None
             return
-        with TimingModel(board, core, options.timing) as model:
+        with TimingModel(board, core, options.timing, options.caches) as model:
             machine.set_timing(model.machine_timing())
             yield machine, model
 

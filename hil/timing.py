@@ -26,6 +26,14 @@ class TimingMode(StrEnum):
     OFF = "off"
 
 
+class CacheRule(StrEnum):
+    """When the caches are on: from the start, and as the firmware sets them once it has turned one on; as it sets them; never."""
+
+    ON = "on"
+    AS_SET = "as-set"
+    OFF = "off"
+
+
 class WarningKind(StrEnum):
     """What a model met that it does not know; in the order of `enum model_warning_kind`."""
 
@@ -85,6 +93,8 @@ def _native() -> c.CDLL:
         "model_set": (c.c_int, (c.c_void_p, c.c_char_p, c.c_int32)),
         "model_set_latency": (c.c_int, (c.c_void_p, c.c_uint32, c.c_uint32, c.c_int32)),
         "model_add_memory": (c.c_int, (c.c_void_p, c.POINTER(_Memory))),
+        "model_set_caches": (None, (c.c_void_p, c.c_int)),
+        "model_caches_were_set": (c.c_bool, (c.c_void_p,)),
         "model_start": (c.c_int, (c.c_void_p,)),
         "model_cycles": (c.c_uint64, (c.c_void_p,)),
         "model_finish": (None, (c.c_void_p,)),
@@ -142,11 +152,14 @@ class TimingModel:
         BoardError: the board declares no timing, or names what the model does not know.
     """
 
-    def __init__(self, board: Board, core: Core | None = None, mode: TimingMode = TimingMode.FULL) -> None:
+    def __init__(
+        self, board: Board, core: Core | None = None, mode: TimingMode = TimingMode.FULL, caches: CacheRule = CacheRule.ON
+    ) -> None:
         if mode is TimingMode.OFF:
             raise ValueError("a timing model is either full or fast")
         self._board = board
         self._mode = mode
+        self._caches = caches
         self._native = _native()
         self._handle = c.c_void_p(self._native.model_create())
         if not self._handle:
@@ -154,6 +167,7 @@ class TimingModel:
         try:
             self._set_core(core or load_core(board.core))
             self._set_memories()
+            self._native.model_set_caches(self._handle, list(CacheRule).index(caches))
             if self._native.model_start(self._handle):
                 raise BoardError(f"the timing model cannot be that of {board.name}", "Cache sizes and ways must be powers of two.")
         except BaseException:
@@ -226,6 +240,15 @@ class TimingModel:
     def cycles(self) -> int:
         """Cycles so far."""
         return int(self._native.model_cycles(self._handle))
+
+    @property
+    def caches(self) -> str:
+        """When the caches were on, in words."""
+        if self._mode is TimingMode.FAST or self._caches is CacheRule.OFF:
+            return "not modelled" if self._mode is TimingMode.FAST else "off"
+        if self._native.model_caches_were_set(self._handle):
+            return "as the firmware set them"
+        return "assumed on: the firmware turned none on" if self._caches is CacheRule.ON else "off: the firmware turned none on"
 
     def finish(self) -> None:
         """Ends the running block: afterwards the cycles of all blocks sum to `cycles` exactly."""

@@ -106,9 +106,10 @@ static void scs_write(peripherals *all, peripheral *self, uint32_t offset, uint3
         all->may_interrupt |= (self->words[SYST_CSR / 4] & 3u) == 3u;
         return;
     default:
-        if (offset >= ICIALLU && offset <= BPIALL) {
+        if (offset == CCR || (offset >= ICIALLU && offset <= BPIALL)) {
             all->maintain(all->machine, offset, value);
-        } else {
+        }
+        if (offset < ICIALLU || offset > BPIALL) {
             self->words[offset / 4] = value;
         }
     }

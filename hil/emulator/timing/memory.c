@@ -166,6 +166,14 @@ static void load_line(struct memory_system *system, struct clock *clock, const s
     struct line_in_flight *fill;
     if (!system->data.lines)
         return;
+    if (!system->data_cached) {
+        struct memory *memory = &system->memories[index];
+        uint64_t start = now(clock) > memory->free ? now(clock) : memory->free;
+        memory->free = start + (uint64_t)memory->beat;
+        load_comes(system, clock, access, start + (uint64_t)memory->fill, CAUSE_DATA_MISS + (unsigned)index,
+                   block_start);
+        return;
+    }
     if (cache_find(&system->data, address))
         fill = in_flight(system, address >> system->data.line_shift, now(clock));
     else
@@ -209,13 +217,14 @@ static uint64_t store_line(struct memory_system *system, struct clock *clock, in
         system->lines_stored = line == system->last_stored_line + 1 ? system->lines_stored + 1 : 0;
         system->last_stored_line = line;
     }
-    struct cache_line *held = system->data.lines ? cache_find(&system->data, address) : NULL;
+    bool is_cached = system->data.lines && system->data_cached;
+    struct cache_line *held = is_cached ? cache_find(&system->data, address) : NULL;
     if (held) {
         held->dirty = true;
         struct line_in_flight *fill = in_flight(system, line, now(clock));
         return fill ? fill->done : 0;
     }
-    if (!system->data.lines || system->lines_stored >= (uint32_t)system->parameters->streaming_after_lines) {
+    if (!is_cached || system->lines_stored >= (uint32_t)system->parameters->streaming_after_lines) {
         uint64_t start = now(clock) > memory->free ? now(clock) : memory->free; /* streams past the cache */
         memory->free = start + (uint64_t)(address % 8 < 4 ? memory->beat : 0);
         return start;
@@ -269,13 +278,18 @@ void memory_store(struct memory_system *system, struct clock *clock, const struc
 
 /* Instructions */
 
+/* Whether a line need not be fetched. Without the cache there is only the one that was fetched last. */
+static bool is_fetched(struct memory_system *system, uint32_t line) {
+    return system->instructions_cached ? cache_find(&system->instructions, line) != NULL : line == system->fetched_line;
+}
+
 void memory_fetch(struct memory_system *system, struct clock *clock, uint32_t address, uint32_t size) {
     if (!system->instructions.lines)
         return;
     uint32_t bytes = (uint32_t)system->parameters->cache_line_bytes;
     uint32_t last = (address + (size ? size - 1 : 0)) & ~(bytes - 1);
     for (uint32_t line = address & ~(bytes - 1); line <= last; line += bytes) {
-        if (cache_find(&system->instructions, line))
+        if (is_fetched(system, line))
             continue;
         int index = memory_at(system, line);
         if (index < 0 || system->memories[index].path != PATH_BUS)
@@ -287,7 +301,9 @@ void memory_fetch(struct memory_system *system, struct clock *clock, uint32_t ad
             wait -= system->parameters->fetch_ahead;
         memory->free = start + (uint64_t)memory->occupancy;
         stall(clock, CAUSE_INSTRUCTION_MISS, wait);
-        cache_allocate(&system->instructions, line);
+        system->fetched_line = line;
+        if (system->instructions_cached)
+            cache_allocate(&system->instructions, line);
     }
     system->next_instruction_line = last + bytes;
 }

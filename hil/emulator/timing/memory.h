@@ -73,6 +73,8 @@ struct memory_system {
     struct memory memories[MEMORIES_MAX];
     unsigned memory_count, last_memory;
     struct cache instructions, data;
+    bool instructions_cached, data_cached; /* whether the caches are on */
+    uint32_t fetched_line;                 /* the last one, while the instruction cache is off */
     struct waiting waiting[WAITING_MAX];
     unsigned waiting_count;
     struct line_in_flight in_flight[LINES_IN_FLIGHT_MAX];

@@ -21,6 +21,8 @@ struct model {
     uint32_t next_access; /* of the running block */
     uint32_t next_access_address;
     uint32_t position; /* cycle of the last access from the block's start */
+    enum cache_rule cache_rule;
+    bool caches_were_set;
     uint64_t code_writes, before_first[CAUSE_COUNT];
     uint32_t code_write_address;
 };
@@ -77,7 +79,10 @@ int model_set_latency(struct model *model, uint32_t kind, uint32_t role, int32_t
 /* Life */
 
 struct model *model_create(void) {
-    return calloc(1, sizeof(struct model));
+    struct model *model = calloc(1, sizeof(struct model));
+    if (model)
+        model_set_caches(model, CACHES_ON);
+    return model;
 }
 
 int model_add_memory(struct model *model, const struct model_memory *memory) {
@@ -236,10 +241,32 @@ static void expect_access(struct model *model, uint32_t number) {
         number < running->block->access_count ? running->accesses[number].instruction->address : UINT32_MAX;
 }
 
+void model_set_caches(struct model *model, enum cache_rule rule) {
+    model->cache_rule = rule;
+    model->memory.instructions_cached = model->memory.data_cached = rule == CACHES_ON;
+}
+
+bool model_caches_were_set(const struct model *model) {
+    return model->caches_were_set;
+}
+
+/* The firmware writes the configuration and control register. */
+static void control_caches(struct model *model, uint32_t value) {
+    bool data = value >> 16 & 1, instructions = value >> 17 & 1;
+    model->caches_were_set |= data || instructions;
+    if (model->caches_were_set && model->cache_rule != CACHES_OFF) {
+        model->memory.instructions_cached = instructions;
+        model->memory.data_cached = data;
+        model->memory.fetched_line = UINT32_MAX;
+    }
+}
+
 void model_maintain(struct model *model, uint32_t offset, uint32_t value) {
-    enum { ICIALLU = 0xF50, DCISW = 0xF60, DCCISW = 0xF74, BPIALL = 0xF78 };
+    enum { CCR = 0xD14, ICIALLU = 0xF50, DCISW = 0xF60, DCCISW = 0xF74, BPIALL = 0xF78 };
     const struct parameters *p = &model->parameters;
     uint32_t line_bytes = (uint32_t)p->cache_line_bytes;
+    if (offset == CCR)
+        control_caches(model, value);
     if (offset == ICIALLU)
         memory_forget_instructions(&model->memory);
     if (offset == BPIALL)

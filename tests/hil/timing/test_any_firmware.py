@@ -11,7 +11,7 @@ from hilnas.errors import InputError, TargetError, TargetTimeoutError
 from hilnas.hil.elf import read_elf
 from hilnas.hil.entry import find_start
 from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf
-from hilnas.hil.timing import TimingMode
+from hilnas.hil.timing import CacheRule, TimingMode
 
 Compile = Callable[[str], Path]
 
@@ -239,6 +239,38 @@ def test_a_mark_that_is_not_one_function_is_refused(bare: Compile, board: Board,
     elf.write_bytes(data)
     with pytest.raises(InputError, match=message):
         run_elf(elf, board, RunOptions(mark=name), lambda text: None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "slow", "said"),
+    [
+        (CacheRule.ON, (False, False, True), "as the firmware set them"),
+        (CacheRule.AS_SET, (True, False, True), "as the firmware set them"),
+        (CacheRule.OFF, (True, True, True), "off"),
+    ],
+)
+def test_caches_are_on_when_the_rule_says(hosted: Compile, board: Board, rule: CacheRule, slow: tuple[bool, ...], said: str) -> None:
+    """Before the firmware turns them on, while they are on, and after it has turned them off."""
+    source = (
+        PRELUDE
+        + """int main(void) {
+        work(1000); mark(); work(1000); mark();
+        R(0xE000ED14) |= 3u << 16; work(1000); mark(); work(1000); mark();
+        R(0xE000ED14) &= ~(3u << 16); work(1000); mark(); work(1000); mark();
+        return 0; }"""
+    )
+    result = run(hosted(source), board, RunOptions(mark="mark", caches=rule, profile=True))[0]
+    before, _, cached, _, after = (interval.cycles for interval in result.intervals)
+    assert tuple(cycles > 20_000 for cycles in (before, cached, after)) == slow
+    assert result.caches == said
+    assert result.profile is not None and sum(result.profile.causes.values()) == result.cycles
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"), [(CacheRule.ON, "assumed on: the firmware turned none on"), (CacheRule.AS_SET, "off: the firmware turned none on")]
+)
+def test_the_result_says_what_was_assumed_of_the_caches(convolution: Path, board: Board, rule: CacheRule, said: str) -> None:
+    assert run_elf(convolution, board, RunOptions(caches=rule), lambda text: None).caches == said
 
 
 def test_a_mark_may_be_an_address(convolution: Path, board: Board) -> None:
