@@ -21,13 +21,24 @@ def _qemu(_: BoardSelection) -> Target:
     return QemuTarget()
 
 
+def _renode(_: BoardSelection) -> Target:
+    from hilnas.hil.targets.renode import RenodeTarget
+
+    return RenodeTarget()
+
+
 def _serial(selection: BoardSelection) -> Target:
     from hilnas.hil.targets.serial import SerialTarget
 
     return SerialTarget(selection)
 
 
-_CREATE: dict[str, Callable[[BoardSelection], Target]] = {"emulator": _emulator, "qemu": _qemu, "serial": _serial}
+_CREATE: dict[str, Callable[[BoardSelection], Target]] = {
+    "emulator": _emulator,
+    "qemu": _qemu,
+    "renode": _renode,
+    "serial": _serial,
+}
 
 TARGET_NAMES = tuple(_CREATE)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import IO
 from hilnas.boards.board import Board
 from hilnas.errors import ConnectError, TargetError, ToolMissingError
 from hilnas.firmware.image import FirmwareImage
+from hilnas.hil.child_process import die_with_parent
 from hilnas.hil.elf import read_elf
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import TargetRun, Tensor
@@ -26,14 +25,7 @@ from hilnas.hil.transport import SerialTransport
 from hilnas.progress import progress
 
 PROGRAM = "qemu-system-arm"
-_PR_SET_PDEATHSIG = 1
 _STOP_S = 5.0
-
-
-def _die_with_parent() -> Callable[[], None]:
-    """What a child must do before it becomes QEMU, so that the kernel ends it when this process dies, however it dies."""
-    libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _program() -> str:
@@ -62,7 +54,7 @@ def _qemu(elf: Path, log: IO[bytes], options: Sequence[str]) -> Iterator[tuple[s
             *options,
         ]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[descriptor], preexec_fn=_die_with_parent()
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[descriptor], preexec_fn=die_with_parent()
         )
     try:
         yield process, port
