@@ -32,3 +32,10 @@ fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+
+# labgrid brings a pyserial of its own: it gets an environment of its own, as pipx would give it one.
+if [ ! -x "$venv/bin/labgrid-client" ]; then
+    "$venv/bin/python" -m venv "$venv/labgrid"
+    "$venv/labgrid/bin/python" -m pip install --quiet --disable-pip-version-check 'labgrid>=25,<27'
+    for program in client coordinator exporter; do ln -sfn "../labgrid/bin/labgrid-$program" "$venv/bin/labgrid-$program"; done
+fi

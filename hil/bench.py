@@ -107,7 +107,10 @@ class BenchRun:
                     advance(1)
             finally:
                 self._stack_bytes = max(self._stack_bytes, session.stack_bytes or 0)
-                self._attempts += [f"{self._bench.name}: {retry}" for retry in session.attempts]
+                if session.attempts:
+                    self._attempts.append(
+                        f"{self._bench.name}: asked again for {len(session.attempts)} replies, first {session.attempts[0]}"
+                    )
 
     def _note(self, error: HilnasError) -> None:
         self._attempts.append(f"{self._bench.name}: {error.message}")

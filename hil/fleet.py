@@ -28,6 +28,7 @@ class Fleet:
         self._persistence = persistence
         self._scratch = None if aside else tempfile.TemporaryDirectory()
         self._aside = aside or Path(self._scratch.name if self._scratch else "")
+        self._aside.mkdir(parents=True, exist_ok=True)
 
     def run(self, image: FirmwareImage, board: Board, inputs: Sequence[tuple[Tensor, ...]], take_exits: bool) -> TargetRun:
         """See `Target`. All inferences are of one board: what a board did before it was set aside is not used.
@@ -43,6 +44,7 @@ class Fleet:
                 hold_any(self._candidates, self._persistence.wait_s) as bench,
                 progress(f"running on {bench.name}", len(inputs)) as advance,
             ):
+                self._used(bench).touch()
                 try:
                     return BenchRun(bench, image, board, self._persistence, attempts).run(inputs, take_exits, advance)
                 except FaultError:
@@ -56,7 +58,8 @@ class Fleet:
         return [bench for bench in self._benches if not self._note(bench).exists()]
 
     def _candidates(self) -> list[Bench]:
-        left = self._left()
+        """The boards that are left, those first that have not measured for longest."""
+        left = sorted(self._left(), key=self._last_used)
         if not left:
             raise ConnectError(f"no board is left: {'; '.join(set_aside(self._aside))}", "Repair them, or name others.")
         return left
@@ -67,6 +70,13 @@ class Fleet:
 
     def _note(self, bench: Bench) -> Path:
         return self._aside / f"{sha256(bench.name.encode())[:16]}.txt"
+
+    def _used(self, bench: Bench) -> Path:
+        return self._note(bench).with_suffix(".used")
+
+    def _last_used(self, bench: Bench) -> float:
+        used = self._used(bench)
+        return used.stat().st_mtime if used.exists() else 0.0
 
 
 def set_aside(folder: Path) -> list[str]:

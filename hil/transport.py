@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import time
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import serial
 
 from hilnas.errors import ConnectError, TargetError, TargetTimeoutError
 
-_READ_BYTES = 4096
+# pyserial sets the port up anew, which takes its time over a network, whenever its time-out changes: it stays, and is waited for again.
+_SLICE_S = 0.05
 _WRITE_S = 10.0
+_LOCAL: dict[str, Any] = {"write_timeout": _WRITE_S, "exclusive": True}
+"""What only ports of this host can do."""
 
 
 class Transport(Protocol):
@@ -39,7 +43,7 @@ class SerialTransport:
     def __init__(self, url: str, baud_rate: int) -> None:
         self._url = url
         try:
-            self._port = serial.serial_for_url(url, baudrate=baud_rate, timeout=0, write_timeout=_WRITE_S, exclusive=True)
+            self._port = serial.serial_for_url(url, baudrate=baud_rate, timeout=_SLICE_S, **({} if "://" in url else _LOCAL))
         except (serial.SerialException, OSError, ValueError) as error:
             raise _cannot_open(url, error) from error
 
@@ -55,11 +59,11 @@ class SerialTransport:
         Raises:
             TargetError: the connection broke.
         """
+        give_up = time.monotonic() + timeout_s
         try:
-            self._port.timeout = timeout_s
-            first = bytes(self._port.read(1))
-            self._port.timeout = 0
-            return first + bytes(self._port.read(_READ_BYTES)) if first else b""
+            while not (data := bytes(self._port.read(max(1, self._port.in_waiting)))) and time.monotonic() < give_up:
+                pass
+            return data
         except (serial.SerialException, OSError) as error:
             raise self._broken(error) from error
 

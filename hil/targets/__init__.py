@@ -33,11 +33,18 @@ def _serial(selection: BoardSelection) -> Target:
     return SerialTarget(selection)
 
 
+def _farm(selection: BoardSelection) -> Target:
+    from hilnas.hil.targets.farm import FarmTarget
+
+    return FarmTarget(selection)
+
+
 _CREATE: dict[str, Callable[[BoardSelection], Target]] = {
     "emulator": _emulator,
     "qemu": _qemu,
     "renode": _renode,
     "serial": _serial,
+    "farm": _farm,
 }
 
 TARGET_NAMES = tuple(_CREATE)
