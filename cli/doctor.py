@@ -12,7 +12,7 @@ from hilnas.cli.output import json_option, print_json, print_table
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """Tells what is installed, what is missing, and the one command that installs it.
+    """Tells what is installed, what is missing, and the one command that installs it; and which targets work.
 
     Exit code 1 if the default path (build for a board, run on the emulator) does not work.
 
@@ -21,21 +21,35 @@ def command(as_json: bool) -> None:
     from hilnas.errors import CheckFailedError
     from hilnas.hil.doctor import examine
 
-    findings = examine()
-    missing = [finding for finding in findings if finding.required and finding.version is None]
+    found = examine()
     if as_json:
-        print_json({"default_path_works": not missing, "tools": [asdict(finding) for finding in findings]})
+        print_json(
+            {
+                "default_path_works": not found.missing,
+                "tools": [asdict(tool) for tool in found.tools],
+                "targets": [asdict(target) | {"works": target.works} for target in found.targets],
+            }
+        )
     else:
         print_table(
-            "hilnas doctor",
-            ("tool", "for", "found", "or else"),
+            "Tools",
+            ("tool", "for", "found"),
+            ((tool.name, tool.purpose, tool.version or "missing") for tool in found.tools),
+        )
+        print_table(
+            "Targets",
+            ("target", "works", "with", "needs"),
             (
-                (finding.name, finding.purpose, finding.version or "missing", "" if finding.version else finding.install)
-                for finding in findings
+                (target.name, "yes" if target.works else "no", ", ".join(target.tools), ", ".join(target.missing))
+                for target in found.targets
             ),
         )
-    if missing:
+        # Outside of the table, where no column cuts a command in two.
+        for tool in found.tools:
+            if tool.version is None:
+                click.echo(f"{tool.name}: {tool.install}")
+    if found.missing:
         raise CheckFailedError(
-            f"the default path does not work without {', '.join(finding.name for finding in missing)}",
-            "\n".join(finding.install for finding in missing),
+            f"the default path does not work without {', '.join(tool.name for tool in found.missing)}",
+            "\n".join(tool.install for tool in found.missing),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import shutil
 import sys
@@ -48,6 +49,10 @@ class PyOcd(ToolFlasher):
             return [sys.executable, "-m", "pyocd"]
         path = shutil.which("pyocd")
         return None if path is None else [path]
+
+    def version(self) -> str | None:
+        """See `Flasher`; that of this environment is known without starting it."""
+        return importlib.metadata.version("pyocd") if importlib.util.find_spec("pyocd") is not None else super().version()
 
     def commands(self, job: Job) -> Sequence[Sequence[str | Path]]:
         """See `ToolFlasher`."""

@@ -27,7 +27,10 @@ from hilnas.hil.transport import SerialTransport
 from hilnas.progress import progress
 
 VARIABLE = "HILNAS_RENODE"
-INSTALL = f"unpack a release of https://github.com/renode/renode/releases and put `renode` on the PATH, or name it in {VARIABLE}"
+INSTALL = (
+    "mkdir -p ~/renode && curl -L https://github.com/renode/renode/releases/download/v1.16.1/renode-1.16.1.linux-portable-dotnet.tar.gz"
+    f" | tar xz -C ~/renode --strip-components=1 && export {VARIABLE}=~/renode/renode"
+)
 _START_S = 120.0
 _COMMAND_S = 600.0
 _STOP_S = 5.0
@@ -135,7 +138,7 @@ def _renode(log: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], Monitor]]
     if path is None:
         named = os.environ.get(VARIABLE)
         raise ToolMissingError(
-            f"{VARIABLE} names {named}, which is no program" if named else "the target renode needs Renode", f"Install it: {INSTALL}."
+            f"{VARIABLE} names {named}, which is no program" if named else "the target renode needs Renode", f"Install it: {INSTALL}"
         )
     port = _free_port()
     command = [path, "--disable-xwt", "--plain", "--hide-log", "-P", str(port)]
