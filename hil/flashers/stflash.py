@@ -60,7 +60,7 @@ def flash_content(elf: Path, board: Board) -> tuple[int, bytes]:
         InputError: it puts nothing there, or something elsewhere.
     """
     memory = board.memories[board.placement.text]
-    segments = sorted(read_elf(elf).segments, key=lambda segment: segment.address)
+    segments = sorted((segment for segment in read_elf(elf).segments if segment.data), key=lambda segment: segment.address)
     for segment in segments:
         if not memory.base <= segment.address <= segment.address + len(segment.data) <= memory.end:
             raise InputError(
