@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hilnas.cli.output import json_option
-from hilnas.hil.virtual_board.faults import DESCRIPTIONS, Fault
+from hilnas.hil.virtual_board.faults import DESCRIPTIONS, Fault, FaultPlan
 
 _FAULTS = "\n".join(f"  {fault:18} {description}" for fault, description in DESCRIPTIONS.items())
 
@@ -42,7 +42,7 @@ def command(board_name: str, faults: tuple[str, ...], seed: int, folder: Path | 
 
     with ExitStack() as stack:
         place = (folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hilnas-")))).absolute()
-        board = stack.enter_context(VirtualBoard(load_board(board_name), place, [Fault(fault) for fault in faults], seed))
+        board = stack.enter_context(VirtualBoard(load_board(board_name), place, FaultPlan([Fault(fault) for fault in faults], seed)))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: board.stop())
         probe = f"{PREFIX}{board.probe}"

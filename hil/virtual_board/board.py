@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import selectors
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -34,14 +34,14 @@ _log = logging.getLogger(__name__)
 class VirtualBoard:
     """A board in the folder `folder`: its serial port, its probe's socket, and its flash, which keeps what was written to it.
 
-    `serve` is its life; `stop`, from another thread or a signal handler, ends it. Use as a context manager.
+    `plan` says what goes wrong. `serve` is its life; `stop`, from another thread or a signal handler, ends it. Use as a context manager.
     """
 
-    def __init__(self, board: Board, folder: Path, faults: Sequence[Fault] = (), seed: int = 0) -> None:
+    def __init__(self, board: Board, folder: Path, plan: FaultPlan) -> None:
         self.board = board
         self.port, self.probe = folder / PORT_NAME, folder / PROBE_NAME
         self._flash = folder / FLASH_NAME
-        self._plan = FaultPlan(faults, seed)
+        self._plan = plan
         self._is_dead = False
         self._running = ExitStack()
         self._machine: Machine | None = None

@@ -54,16 +54,20 @@ TRUNCATION_RATE = 1 / 50
 RESET_RATE = 1 / 100
 """Layers in which a board that resets at random does so."""
 FIRST_LAYERS = 8
-"""A fault that strikes in a layer does so in one of the first so many that run after flashing."""
+"""Fewer than the few inferences of any measurement have."""
 
 _IN_A_LAYER = {Fault.RESET, Fault.HANG, Fault.DISCONNECT, Fault.DIES}
 
 
 class FaultPlan:
-    """When which fault strikes: the lasting ones always, of the others one each time the board is flashed, in their order."""
+    """When which fault strikes: the lasting ones always, of the others one each time the board is flashed, in their order.
 
-    def __init__(self, faults: Sequence[Fault] = (), seed: int = 0) -> None:
+    What strikes in a layer does so in one of the first `layers` that run.
+    """
+
+    def __init__(self, faults: Sequence[Fault] = (), seed: int = 0, layers: int = FIRST_LAYERS) -> None:
         self._random = random.Random(seed)
+        self._layers = layers
         self._lasting = frozenset(faults) & LASTING
         self._coming = [fault for fault in faults if fault not in LASTING]
         self._flashed = 0
@@ -102,7 +106,7 @@ class FaultPlan:
         return data
 
     def _draw_layer(self) -> int:
-        return self._random.randint(1, FIRST_LAYERS)
+        return self._random.randint(1, self._layers)
 
 
 def _noisy(data: bytes, generator: random.Random) -> bytes:

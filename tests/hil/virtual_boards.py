@@ -13,7 +13,7 @@ from hilnas.hil.bench import Persistence
 from hilnas.hil.board_selection import BoardSelection
 from hilnas.hil.session import Patience
 from hilnas.hil.virtual_board.board import VirtualBoard
-from hilnas.hil.virtual_board.faults import Fault
+from hilnas.hil.virtual_board.faults import FIRST_LAYERS, Fault, FaultPlan
 
 BOARD = "nucleo-h743zi2"
 PATIENCE = Patience(reply_s=2.0, settle_s=0.05, run_s=2.0, attempts=4)
@@ -22,12 +22,12 @@ PERSISTENCE = Persistence(pause_s=0.0, patience=PATIENCE)
 
 @contextmanager
 def virtual_board(
-    faults: Sequence[Fault] = (), seed: int = 0, board: Board | None = None, folder: Path | None = None
+    faults: Sequence[Fault] = (), seed: int = 0, board: Board | None = None, folder: Path | None = None, layers: int = FIRST_LAYERS
 ) -> Iterator[VirtualBoard]:
     """A virtual board that is being served."""
     with (
         tempfile.TemporaryDirectory(prefix="vb-") as scratch,
-        VirtualBoard(board or load_board(BOARD), folder or Path(scratch), faults, seed) as served,
+        VirtualBoard(board or load_board(BOARD), folder or Path(scratch), FaultPlan(faults, seed, layers)) as served,
     ):
         thread = threading.Thread(target=served.serve)
         thread.start()
