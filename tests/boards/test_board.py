@@ -10,6 +10,8 @@ from hilnas.boards.board import BOARDS_FOLDER, Board, board_names, load_board
 from hilnas.boards.linker import linker_script
 from hilnas.errors import BoardError
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "boards.md"
+
 
 def document(name: str = "nucleo-h743zi2") -> dict:
     return yaml.safe_load((BOARDS_FOLDER / f"{name}.yaml").read_text())
@@ -36,6 +38,34 @@ def test_boards_that_come_with_hilnas(name: str, clock_hz: int) -> None:
     assert board.clock_hz == clock_hz
     assert all(isinstance(memory.base, int) for memory in board.memories.values())
     assert name in board_names()
+
+
+def test_the_documentation_lists_every_board_with_its_targets() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| ([\w, ]+) \|$", DOCUMENTATION.read_text(), re.MULTILINE)
+    listed = {name: targets.split(", ") for name, targets in rows if name in board_names()}
+    assert listed == {name: list(load_board(name).targets) for name in board_names()}
+
+
+def test_the_board_of_the_documentation_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", DOCUMENTATION.read_text(), re.MULTILINE | re.DOTALL)
+    path = tmp_path / "documented.yaml"
+    path.write_text(text)
+    board, model = load_board(str(path)), load_board("nucleo-h743zi2")
+    assert (board.flashing and board.flashing.openocd, board.uart) == (model.flashing and model.flashing.openocd, model.uart)
+
+
+@pytest.mark.parametrize(
+    ("flashing", "message"),
+    [
+        ({"flashers": ["openocd"]}, "flasher openocd needs openocd"),
+        ({"flashers": ["pyocd"], "openocd": "x.cfg"}, "flasher pyocd needs pyocd"),
+        ({"flashers": ["jlink"]}, "flashers"),
+        (None, "target serial needs flashing"),
+    ],
+)
+def test_a_board_says_what_its_flashers_need(tmp_path: Path, flashing: dict | None, message: str) -> None:
+    with pytest.raises(BoardError, match=message):
+        load_changed(tmp_path, document() | {"flashing": flashing})
 
 
 def test_users_own_board_by_path(tmp_path: Path) -> None:
