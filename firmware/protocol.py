@@ -35,6 +35,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from hilnas.errors import ProtocolError
+
 VERSION = 1
 CHUNK_BYTES = 240
 """Bytes of a tensor in one line."""
@@ -56,21 +58,39 @@ class Line:
     values: dict[str, str] = field(default_factory=dict)
 
     def number(self, key: str) -> int:
-        """An integer value. Raises ValueError where there is none."""
-        text = self.values.get(key)
-        if text is None or not re.fullmatch("[0-9a-f]{1,16}", text):
-            raise ValueError(f"line {self.kind!r} has no integer {key!r}")
+        """An integer value.
+
+        Raises:
+            ProtocolError: there is none.
+        """
+        text = self.text(key)
+        if not re.fullmatch("[0-9a-f]{1,16}", text):
+            raise self._lacks(key)
         return int(text, 16)
 
     def text(self, key: str) -> str:
-        """A text value. Raises ValueError where there is none."""
+        """A text value.
+
+        Raises:
+            ProtocolError: there is none.
+        """
         if key not in self.values:
-            raise ValueError(f"line {self.kind!r} has no {key!r}")
+            raise self._lacks(key)
         return self.values[key]
 
     def data(self, key: str) -> bytes:
-        """A bytes value. Raises ValueError where there is none."""
-        return b64decode(self.text(key), validate=True)
+        """A bytes value.
+
+        Raises:
+            ProtocolError: there is none.
+        """
+        try:
+            return b64decode(self.text(key), validate=True)
+        except ValueError as error:
+            raise self._lacks(key) from error
+
+    def _lacks(self, key: str) -> ProtocolError:
+        return ProtocolError(f"the target's line {self.kind!r} has no {key!r} that makes sense", "Build and flash the image again.")
 
 
 def encode(kind: str, **values: int | str | bytes) -> bytes:

@@ -3,9 +3,11 @@
 import re
 import zlib
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hilnas.errors import ProtocolError
 from hilnas.firmware.protocol import CHUNK_BYTES, MAX_LINE, Damaged, Decoder, Line, Tick, c_header, decode, encode
 
 kinds = st.from_regex("[a-z]{1,8}", fullmatch=True)
@@ -110,3 +112,12 @@ def test_header_and_codec_say_the_same() -> None:
     assert int(numbers["HILNAS_CHUNK_BYTES"]) == CHUNK_BYTES
     assert int(numbers["HILNAS_MAX_LINE"]) == MAX_LINE
     assert decoded(bytes([int(numbers["HILNAS_TICK"], 16) | 3])) == [Tick(3)]
+
+
+@pytest.mark.parametrize("value", [None, "", "xyz", "1" * 17])
+def test_a_line_of_another_version_is_an_error_and_no_crash(value: str | None) -> None:
+    line = Line("done", {} if value is None else {"runs": value})
+    with pytest.raises(ProtocolError, match="line 'done' has no 'runs'"):
+        line.number("runs")
+    with pytest.raises(ProtocolError):
+        Line("data", {"data": "?"}).data("data")
