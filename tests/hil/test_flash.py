@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from serial.tools.list_ports_common import ListPortInfo
 
 from hilnas.boards.board import load_board
 from hilnas.cli import main
 from hilnas.errors import ConnectError, HilnasError, InputError, ProtocolError
 from hilnas.firmware.image import FirmwareImage
+from hilnas.hil import probes
 from hilnas.hil.board_selection import BoardSelection
 from hilnas.hil.flash import flash
+from hilnas.hil.flashers.openocd import OpenOcd
 from hilnas.hil.probes import attached_boards
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -54,6 +57,20 @@ def test_without_a_probe_the_real_tools_say_so(tiny: Any, flasher: str) -> None:
     assert main.exit_code(result.exception) == 5
     assert f"with {flasher}: no ST-LINK found" in result.exception.message
     assert "hilnas boards --attached" in result.exception.hint
+
+
+def test_of_two_boards_none_is_flashed_unless_it_is_named(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes.list_ports, "comports", lambda: [st_link("/dev/ttyACM0", "FIRST"), st_link("/dev/ttyACM1", "SECOND")])
+    monkeypatch.setattr(OpenOcd, "flash", lambda *_: pytest.fail("a board was guessed"))
+    with pytest.raises(ConnectError, match=r"2 boards are attached: FIRST.*SECOND") as error:
+        flash(tiny.build(BOARD), load_board(BOARD), BoardSelection())
+    assert "--probe" in error.value.hint
+
+
+def st_link(device: str, serial_number: str) -> ListPortInfo:
+    info = ListPortInfo(device)
+    info.vid, info.pid, info.serial_number, info.product = 0x0483, 0x374E, serial_number, "STLINK-V3"
+    return info
 
 
 def test_an_image_of_another_board_is_refused(tiny: Any) -> None:

@@ -203,7 +203,7 @@ def test_another_firmware_on_the_line_is_not_believed(tiny: Any, renode: Callabl
 def test_a_hang_names_the_layer(tiny: Any, renode: Callable[..., Path]) -> None:
     renode()
     with pytest.raises(TargetTimeoutError, match=r"in layer 1 \(plus_one, ADD\)"):
-        run(tiny, "for (;;) { }", Patience(reply_s=20.0, run_s=1.0, attempts=1))
+        run(tiny, "for (;;) { }", Patience(reply_s=20.0, run_s=3.0, attempts=1))
 
 
 def test_a_count_that_renode_does_not_bear_out_is_not_believed(tiny: Any, renode: Callable[..., Path]) -> None:
