@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("image_folder", metavar="IMAGE", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("image_folder", metavar="[IMAGE]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--suite", type=click.Choice(["timing"]), help="Measures this suite of micro-benchmarks instead of an image.")
 @click.option(
     "--target", "target_name", default="emulator", show_default=True, help="Where it runs; `hilnas boards` lists what each board can."
 )
-@click.option("--board", "board_name", help="The board, where it is not the built-in one that the image is for: path of its YAML.")
+@click.option("--board", "board_name", help="Of a suite: the board. Of an image: path of its board's YAML, where that is not built in.")
 @click.option(
     "--model", type=click.Path(path_type=Path, dir_okay=False), help="The .tflite it was built from, to compare every output with."
 )
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 @board_options
 @json_option
 def command(
-    image_folder: Path,
+    image_folder: Path | None,
+    suite: str | None,
     target_name: str,
     board_name: str | None,
     model: Path | None,
@@ -46,7 +48,11 @@ def command(
 
     The target serial flashes the board first; with several boards it takes one that is free.
 
+    With --suite timing it builds and measures what is known of the core instead, on the emulator or on a board: expected and
+    counted cycles of each micro-benchmark.
+
     Example: hilnas measure build/model --target serial --port auto --per-layer
+    Example: hilnas measure --suite timing --board nucleo-h743zi2 --target serial
     """
     from hilnas.boards.board import load_board
     from hilnas.firmware.image import FirmwareImage
@@ -55,6 +61,16 @@ def command(
     from hilnas.hil.targets import create_target
     from hilnas.tflite.reference import ReferenceModel
 
+    if suite is not None:
+        from hilnas.cli.show_suite import show_suite
+        from hilnas.hil.timing_suite import measure_suite
+
+        if image_folder is not None or board_name is None:
+            raise click.UsageError("--suite takes --board and no IMAGE")
+        show_suite(measure_suite(load_board(board_name), target_name, selection), as_json)
+        return
+    if image_folder is None:
+        raise click.UsageError("name the folder of an IMAGE, or a --suite")
     image = FirmwareImage.load(image_folder)
     board = load_board(board_name or image.manifest.board)
     reference = None if model is None else ReferenceModel.load(model)

@@ -1,4 +1,5 @@
 /* Says over the UART what the micro-benchmarks measured, again and again, so that whoever listens gets all of it. */
+#include "hilnas_board.h"
 #include "line.h"
 #include "uart.h"
 
@@ -7,6 +8,7 @@ __attribute__((noreturn)) void microbenchmarks_report(const uint32_t *results, u
     for (;;) {
         for (uint32_t index = 0; index < count; index++) {
             line_begin("benchmark", 0);
+            line_put_text("build", HILNAS_BUILD_ID);
             line_put_number("index", index);
             line_put_number("cycles", results[index]);
             line_end();

@@ -6,8 +6,8 @@ benchmark's body stands in a loop twice, once with twice as many copies, so that
 
 from __future__ import annotations
 
-import struct
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -16,28 +16,24 @@ import yaml
 
 from hilnas.boards.board import Board
 from hilnas.boards.linker import linker_script
-from hilnas.errors import CheckFailedError
+from hilnas.errors import ProtocolError, TargetTimeoutError
+from hilnas.files import sha256
 from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
 from hilnas.firmware.build import core_flags
 from hilnas.firmware.protocol import Decoder, Line, c_header
 from hilnas.firmware.toolchain import ARM
-from hilnas.hil.elf import read_elf
-from hilnas.hil.emulator.machine import Machine
-from hilnas.hil.timing import TimingModel
+from hilnas.hil.transport import Transport
 
 SUITE = Path(__file__).with_suffix(".yaml")
-RESULTS_SYMBOL = "microbenchmark_results"
-DONE_SYMBOL = "microbenchmarks_done"
 TURNS = 40
 _LOOP_CYCLES = 100
-_LIMIT = 100_000_000
 _REPLACED = ("report.c",)
-_BUFFERS = {"dtcm": "microbenchmark_buffer", "axi": "microbenchmark_axi", "flash": "microbenchmarks_start"}
+_BUFFERS = {"dtcm": "microbenchmark_buffer", "axi": "microbenchmark_slower", "flash": "microbenchmarks_start"}
 
 
 @dataclass(frozen=True)
 class Microbenchmark:
-    """A body of assembly and the cycles that one pass of it takes according to `source`."""
+    """A body of assembly and the cycles that one pass of it takes according to `source`, on `board` or on any."""
 
     name: str
     group: str
@@ -46,11 +42,17 @@ class Microbenchmark:
     source: str
     memory: str = "dtcm"
     copies: int = 0
+    board: str | None = None
 
     @property
     def passes(self) -> int:
         """Copies of the body in the shorter loop: so many that the loop takes at least 100 cycles."""
         return self.copies or max(1, -(-_LOOP_CYCLES // max(1, int(self.cycles))))
+
+    @property
+    def loop_bytes(self) -> int:
+        """Code of the longer loop at most: of wide instructions."""
+        return 2 * self.passes * 4 * (self.body.count(";") + 1)
 
 
 def load_suite(path: Path = SUITE) -> tuple[Microbenchmark, ...]:
@@ -59,32 +61,44 @@ def load_suite(path: Path = SUITE) -> tuple[Microbenchmark, ...]:
     return tuple(Microbenchmark(group=group["title"], **item) for group in document["groups"] for item in group["benchmarks"])
 
 
-def suite_assembly(suite: tuple[Microbenchmark, ...]) -> str:
-    """The suite as GNU assembly: `report_loop`, which the start-up code calls, measures all and leaves cycles in a table."""
-    loops = "\n".join(_loop(f"{index}_{copies}", item, copies) for index, item in enumerate(suite) for copies in _copies(item))
-    table = "\n".join(f"    .word loop_{index}_{copies}" for index, item in enumerate(suite) for copies in _copies(item))
-    return _SUITE.substitute(
-        loops=loops, table=table, count=2 * len(suite), turns=TURNS, results=RESULTS_SYMBOL, done=DONE_SYMBOL, buffer=_BUFFERS["dtcm"]
+def suite_for(board: Board) -> tuple[Microbenchmark, ...]:
+    """The micro-benchmarks that a board can run and whose cycles hold for it: loops that its instruction cache holds."""
+    has_doubles = board.fpu == "fpv5-d16"
+    cache_bytes = board.caches.instruction.bytes if board.caches else 0
+    return tuple(
+        item
+        for item in load_suite()
+        if item.board in (None, board.name) and item.loop_bytes <= cache_bytes and (has_doubles or ".f64" not in item.body)
     )
 
 
-def build_suite(suite: tuple[Microbenchmark, ...], board: Board, elf: Path) -> None:
-    """Builds the suite's image for a board.
+def suite_assembly(suite: tuple[Microbenchmark, ...], board: Board) -> str:
+    """The suite as GNU assembly: `report_loop`, which the start-up code calls, measures all and reports a table of cycles for ever."""
+    loops = "\n".join(_loop(f"{index}_{copies}", item, copies) for index, item in enumerate(suite) for copies in _copies(item))
+    table = "\n".join(f"    .word loop_{index}_{copies}" for index, item in enumerate(suite) for copies in _copies(item))
+    return _SUITE.substitute(loops=loops, table=table, count=2 * len(suite), turns=TURNS, slower=board.placement.arena[-1])
+
+
+def build_suite(suite: tuple[Microbenchmark, ...], board: Board, elf: Path) -> str:
+    """Builds the suite's image for a board; returns the build id that it reports.
 
     Raises:
         ToolMissingError: the Arm compiler is not installed.
         BuildError: it failed.
     """
+    assembly = suite_assembly(suite, board)
+    build_id = sha256((assembly + board.model_dump_json()).encode())[:16]
     with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
         folder = Path(name)
-        (folder / "suite.S").write_text(suite_assembly(suite))
+        (folder / "suite.S").write_text(assembly)
         (folder / "linker.ld").write_text(linker_script(board))
-        (folder / "hilnas_board.h").write_text(support_header(board, "", "", 1))
+        (folder / "hilnas_board.h").write_text(support_header(board, build_id, "", 1))
         (folder / "hilnas_protocol.h").write_text(c_header())
         sources = [path for path in support_sources(board) if path.name not in _REPLACED]
         link = ("-nostdlib", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{folder / 'linker.ld'}")
         flags = (*core_flags(board), "-Os", f"-I{folder}", f"-I{RUNTIME_FOLDER}")
         ARM.run([*flags, folder / "suite.S", SUITE.with_suffix(".c"), *sources, *link, "-lgcc", "-o", elf])
+    return build_id
 
 
 def measured_cycles(suite: tuple[Microbenchmark, ...], results: tuple[int, ...]) -> tuple[float, ...]:
@@ -93,32 +107,28 @@ def measured_cycles(suite: tuple[Microbenchmark, ...], results: tuple[int, ...])
     return tuple((longer - shorter) / (TURNS * item.passes) for item, (shorter, longer) in zip(suite, pairs, strict=True))
 
 
-def reported_results(suite: tuple[Microbenchmark, ...], data: bytes) -> tuple[int, ...] | None:
-    """The table of cycles from what the image says over its UART; None while some of it has not come."""
-    cycles = {
-        int(line.values["index"], 16): int(line.values["cycles"], 16)
-        for line in Decoder().feed(data)
-        if isinstance(line, Line) and line.kind == "benchmark"
-    }
-    return tuple(cycles[index] for index in range(2 * len(suite))) if len(cycles) == 2 * len(suite) else None
-
-
-def model_cycles(suite: tuple[Microbenchmark, ...], board: Board, folder: Path) -> tuple[float, ...]:
-    """Cycles of one pass of each body on the emulator; the image is built in `folder`.
+def receive_results(suite: tuple[Microbenchmark, ...], build_id: str, transport: Transport, timeout_s: float) -> tuple[int, ...]:
+    """The table of cycles that the image says, once all of it has come.
 
     Raises:
-        BuildError: the image cannot be built.
-        CheckFailedError: the timing model met an instruction that it does not know.
+        ProtocolError: it is not that image that speaks.
+        TargetTimeoutError: it does not say all in time.
     """
-    elf = folder / "microbenchmarks.elf"
-    build_suite(suite, board, elf)
-    with Machine(board, read_elf(elf)) as machine, TimingModel(board) as model:
-        machine.set_timing(model.machine_timing())
-        machine.stop_at(DONE_SYMBOL)
-        machine.run(_LIMIT)
-        if warnings := model.warnings():
-            raise CheckFailedError(f"the timing model does not know what it runs: {warnings}", "See docs/timing.md.")
-        return measured_cycles(suite, read_results(machine, suite))
+    decoder, cycles, give_up = Decoder(), dict[int, int](), time.monotonic() + timeout_s
+    while len(cycles) < 2 * len(suite):
+        left = give_up - time.monotonic()
+        if left <= 0:
+            came = f"{len(cycles)} of {2 * len(suite)} results of the timing suite came within {timeout_s:g} s"
+            raise TargetTimeoutError(came, "Check the serial port, and that the board was flashed.")
+        for event in decoder.feed(transport.read(left)):
+            if not isinstance(event, Line):
+                continue
+            if event.kind != "benchmark" or event.values.get("build") != build_id:
+                raise ProtocolError(
+                    f"another firmware speaks: it sent a line {event.kind!r} that is not of build {build_id}", "Flash again."
+                )
+            cycles[event.number("index")] = event.number("cycles")
+    return tuple(cycles[index] for index in range(2 * len(suite)))
 
 
 def markdown_table(suite: tuple[Microbenchmark, ...], cycles: tuple[float, ...]) -> str:
@@ -131,12 +141,6 @@ def markdown_table(suite: tuple[Microbenchmark, ...], cycles: tuple[float, ...])
                 lines.append(f"| `{item.body}` | {item.cycles:g} | {modelled:.2f} | {item.source} |")
         lines.append("")
     return "\n".join(lines) + "\n"
-
-
-def read_results(machine: Machine, suite: tuple[Microbenchmark, ...]) -> tuple[int, ...]:
-    """The table of cycles of a machine that has run the suite."""
-    count = 2 * len(suite)
-    return struct.unpack(f"<{count}I", machine.read_memory(machine.elf.address_of(RESULTS_SYMBOL), 4 * count))
 
 
 def _copies(item: Microbenchmark) -> tuple[int, int]:
@@ -193,15 +197,14 @@ _SUITE = Template("""
     .thumb
     .section .bss.microbenchmarks, "aw", %nobits
     .p2align 6
-    .global microbenchmark_buffer, ${results}
 microbenchmark_buffer:
     .space 256
-${results}:
+microbenchmark_results:
     .space 4 * ${count}
 
-    .section .arena.axi, "aw", %nobits
+    .section .arena.${slower}, "aw", %nobits
     .p2align 6
-microbenchmark_axi:
+microbenchmark_slower:
     .space 131072
 
     .section .text.microbenchmarks, "ax", %progbits
@@ -215,7 +218,7 @@ report_loop:
     ldr.w r0, =microbenchmark_buffer
     str.w r0, [r0]
     ldr.w r4, =loops
-    ldr.w r5, =${results}
+    ldr.w r5, =microbenchmark_results
     ldr.w r6, =${count}
     ldr.w r7, =0xe0001004
 1:  ldr.w r8, [r4], #4
@@ -229,11 +232,7 @@ report_loop:
     str.w r11, [r5], #4
     subs.w r6, r6, #1
     bne.w 1b
-    .global ${done}
-    .thumb_func
-    .type ${done}, %function
-${done}:
-    ldr.w r0, =${results}
+    ldr.w r0, =microbenchmark_results
     ldr.w r1, =${count}
     b.w microbenchmarks_report
 
