@@ -146,7 +146,12 @@ class _Writer:
         layer = self.program.layers[index]
         yield f"    /* {index}: {self._summary(layer)} */"
         yield f"    hilnas_layer_mark({index}u);"
-        yield f"    {layer.kernel.function}({', '.join(self._arguments(index, layer))});"
+        if layer.batch > 1:
+            yield f"    for (uint32_t image = 0; image < {layer.batch}u; image++) {{"
+            yield f"        {layer.kernel.function}({', '.join(self._arguments(index, layer))});"
+            yield "    }"
+        else:
+            yield f"    {layer.kernel.function}({', '.join(self._arguments(index, layer))});"
         if layer.exit is not None:
             logits = self._place(self.graph.outputs[layer.exit])
             yield f"    if (hilnas_decide_exit(&exit_{layer.exit}, {logits}) && (flags & HILNAS_TAKE_EXITS)) {{"
@@ -210,11 +215,30 @@ class _Writer:
 
     def _arguments(self, index: int, layer: Layer) -> Iterator[str]:
         yield f"&layer_{index}"
-        for tensor in (*layer.operator.inputs, *layer.operator.outputs):
-            if tensor is not None and self.graph.tensors[tensor].data is None:
-                yield self._place(tensor)
+        inputs, outputs = self._inputs(index, layer), [self._argument(layer, tensor) for tensor in layer.operator.outputs]
+        if layer.kernel.takes_lists:
+            yield f"(const void *const[]){{{', '.join(inputs)}}}"
+            yield f"(void *const[]){{{', '.join(outputs)}}}"
+        else:
+            yield from (*inputs, *outputs)
         if layer.kernel.scratch_bytes:
             yield self._scratch(index)
+
+    def _inputs(self, index: int, layer: Layer) -> list[str]:
+        """Activations, and the constants that the kernel takes as such."""
+        places = []
+        for position, tensor in enumerate(layer.operator.inputs):
+            if position in layer.kernel.constant_operands:
+                places.append(f"layer_{index}_operand_{position}")
+            elif tensor is not None and self.graph.tensors[tensor].data is None:
+                places.append(self._argument(layer, tensor))
+        return places
+
+    def _argument(self, layer: Layer, tensor: int) -> str:
+        """Where a tensor is; of a batch, where the image is that is being computed."""
+        if layer.batch == 1:
+            return self._place(tensor)
+        return f"{self._place(tensor)} + image * {self.graph.tensors[tensor].size_bytes // layer.batch}u"
 
     def _scratch(self, index: int) -> str:
         item = self.scratch[index]

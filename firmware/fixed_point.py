@@ -82,6 +82,13 @@ def rounding_doubling_high_multiply(a: int, b: int) -> int:
     return (a * b + 2**30) >> 31
 
 
+def rounding_doubling_high_multiply_16(a: int, b: int) -> int:
+    """The same for 16-bit integers."""
+    if a == b == -(2**15):
+        return 2**15 - 1
+    return (a * b + 2**14) >> 15
+
+
 def rounding_divide_by_power_of_two(value: int, exponent: int) -> int:
     """value / 2^exponent, rounded to nearest, halves away from zero."""
     if exponent == 0:
@@ -150,14 +157,24 @@ def exp_of_negative(value: int) -> int:
     return result
 
 
-def softmax_exponentials(input_scale: float, beta: float) -> tuple[int, ...]:
-    """exp(-beta * scale * d) in Q0.31 for the differences d = 0, 1 .. to the maximum of a row, as long as they count.
+_SOFTMAX_INTEGER_BITS = 5
 
-    At most 256 entries; a larger difference counts as 0. Source: PreprocessSoftmaxScaling and CalculateInputRadius.
-    """
-    integer_bits = 5
-    real = min(float(np.float32(beta)) * input_scale * 2.0 ** (31 - integer_bits), 2.0**31 - 1.0)
-    multiplier, shift = quantize_multiplier(real)
+
+def softmax_multiplier(input_scale: float, beta: float) -> tuple[int, int]:
+    """Multiplier and shift that make a difference of inputs, times beta, a Q5.26. Source: PreprocessSoftmaxScaling."""
+    real = min(float(np.float32(beta)) * input_scale * 2.0 ** (31 - _SOFTMAX_INTEGER_BITS), 2.0**31 - 1.0)
+    return quantize_multiplier(real)
+
+
+def softmax_differences(shift: int) -> int:
+    """How many differences 0, 1 .. of inputs count, at most 256. Source: CalculateInputRadius."""
+    integer_bits = _SOFTMAX_INTEGER_BITS
     radius = floor((2**integer_bits - 1) * 2.0 ** (31 - integer_bits) / 2.0**shift) if shift >= 0 else 255
-    differences = range(min(radius, 255) + 1)
+    return min(radius, 255) + 1
+
+
+def softmax_exponentials(input_scale: float, beta: float) -> tuple[int, ...]:
+    """exp(-beta * scale * d) in Q0.31 for the differences d = 0, 1 .. to the maximum of a row, as long as they count."""
+    multiplier, shift = softmax_multiplier(input_scale, beta)
+    differences = range(softmax_differences(shift))
     return tuple(exp_of_negative(rounding_doubling_high_multiply(-(d << max(shift, 0)), multiplier)) for d in differences)

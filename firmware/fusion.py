@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from hilnas.errors import ModelError
+from hilnas.firmware.folding import VIEWS
 from hilnas.firmware.graph import Convolution, Graph, Operator, Pad, Padding, Permutation, Reduction, Tensor
 
 
@@ -141,12 +142,12 @@ def _spread_single_channels(graph: Graph) -> Graph:
 
 
 def _alias_views(graph: Graph) -> Graph:
-    """RESHAPE, and TRANSPOSE that only moves axes of size 1, become other views of the same bytes."""
+    """RESHAPE and its like, and TRANSPOSE that only moves axes of size 1, become other views of the same bytes."""
     views = dict(graph.same_bytes)
     operators = []
     for operator in graph.operators:
         source = cast("int", operator.inputs[0])
-        if graph.tensors[source].data is None and (operator.op == "RESHAPE" or _moves_nothing(graph, operator)):
+        if graph.tensors[source].data is None and (operator.op in VIEWS or _moves_nothing(graph, operator)):
             views[operator.outputs[0]] = source
         else:
             operators.append(operator)

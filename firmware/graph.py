@@ -103,14 +103,14 @@ class Pooling:
 
 @dataclass(frozen=True)
 class Activated:
-    """An operator with a fused activation and nothing else: FULLY_CONNECTED, ADD."""
+    """An operator with a fused activation and nothing else: FULLY_CONNECTED, ADD, SUB, MUL."""
 
     activation: Activation = "NONE"
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """MEAN over `axes` (not negative, ascending)."""
+    """MEAN, REDUCE_MAX and REDUCE_MIN over `axes` (not negative, ascending)."""
 
     axes: tuple[int, ...]
 
@@ -146,11 +146,47 @@ class Svdf:
 
 
 @dataclass(frozen=True)
+class LeakyRelu:
+    """LEAKY_RELU: what is negative is multiplied by `alpha`."""
+
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Resize:
+    """RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR; the output's shape says to which size."""
+
+    align_corners: bool
+    half_pixel_centers: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """Elements of one input that go to one output: over all indices i of `sizes`, the element at source_offset + i * source_strides
+    goes to target_offset + i * target_strides. `source` and `target` are positions among inputs and outputs."""
+
+    source: int
+    target: int
+    sizes: tuple[int, ...]
+    source_offset: int
+    source_strides: tuple[int, ...]
+    target_offset: int
+    target_strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """An operator that only moves elements: CONCATENATION, SPLIT, SLICE and their like."""
+
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
 class Plain:
-    """An operator without attributes: RESHAPE, QUANTIZE, DEQUANTIZE."""
+    """An operator without attributes: RESHAPE, QUANTIZE, DEQUANTIZE, MAXIMUM, LOGISTIC ..."""
 
 
-Attributes = Convolution | Pooling | Activated | Reduction | Pad | Permutation | Softmax | Svdf | Plain
+Attributes = Convolution | Pooling | Activated | Reduction | Pad | Permutation | Softmax | Svdf | LeakyRelu | Resize | Movement | Plain
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,8 @@ class Kernel:
 
     `constant_bytes` is what the layer keeps in flash for it: `weight_bytes` of weights; `channel_bytes` of numbers that every channel has,
     its bias and its scale; `table_bytes` of other tables and of parameters. `defines` (NAME=VALUE) is what the file is compiled for.
-    `routines` are what the file calls in assembly.
+    `routines` are what the file calls in assembly. `constant_operands` are the positions of inputs that are constants and yet arguments:
+    the table `operand_POSITION` is passed for each. `takes_lists`: the routine takes its inputs as one list and its outputs as another.
     """
 
     function: str
@@ -77,6 +78,8 @@ class Kernel:
     defines: tuple[str, ...] = ()
     routines: tuple[AssemblyRoutine, ...] = ()
     row_wise: RowWise | None = None
+    constant_operands: tuple[int, ...] = ()
+    takes_lists: bool = False
 
     @property
     def constant_bytes(self) -> int:
@@ -86,7 +89,7 @@ class Kernel:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """An array in flash: `values` one element a row, or one struct a row where it has two dimensions."""
+    """An array in flash: `values` one element a row, or one struct a row where it has more dimensions."""
 
     name: str
     c_type: str
@@ -94,13 +97,14 @@ class Table:
 
     def declaration(self, prefix: str) -> str:
         """Its C definition."""
-        if self.values.ndim == 1:
-            cells = [str(int(value)) for value in self.values]
-        else:
-            cells = ["{" + ", ".join(str(int(value)) for value in row) + "}" for row in self.values]
+        cells = [_initialiser(row) for row in self.values.tolist()]
         return (
             f"static const {self.c_type} {prefix}_{self.name}[{len(self.values)}] __attribute__((aligned(4))) = {{\n{_wrapped(cells)}}};\n"
         )
+
+
+def _initialiser(value: int | list[Any]) -> str:
+    return str(value) if isinstance(value, int) else "{" + ", ".join(map(_initialiser, value)) + "}"
 
 
 def _wrapped(cells: list[str]) -> str:

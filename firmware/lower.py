@@ -8,28 +8,51 @@ from math import prod
 
 from hilnas.errors import ModelError
 from hilnas.firmware import lower_convolution as convolution
+from hilnas.firmware import lower_images as images
 from hilnas.firmware import lower_operators as operators
 from hilnas.firmware.assembly.lower import CONVOLUTION, DEPTHWISE
 from hilnas.firmware.assembly.lower_add import ADD
 from hilnas.firmware.graph import Graph, Operator
 from hilnas.firmware.kernel import Constants, Kernel
+from hilnas.firmware.lower_elementwise import ELEMENTWISE, LOOKUP
+from hilnas.firmware.lower_movement import MOVEMENT
 from hilnas.firmware.lowering import Lowering
 
+_LOOKUPS = ("HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "TANH")
+_ELEMENTWISE = ("MAXIMUM", "MINIMUM", "MUL", "SUB")
+_MOVEMENTS = (
+    *("BROADCAST_TO", "CONCATENATION", "DEPTH_TO_SPACE", "PACK", "PAD", "REVERSE_V2", "SLICE", "SPACE_TO_DEPTH", "SPLIT", "SPLIT_V"),
+    *("STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK"),
+)
+
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
-    "ADD": (ADD, operators.ADD_DSP, operators.ADD),
+    "ADD": (ADD, operators.ADD_DSP, operators.ADD, ELEMENTWISE),
     "AVERAGE_POOL_2D": (operators.AVERAGE_POOLING_DSP, operators.POOLING),
     "CONV_2D": (CONVOLUTION, convolution.PACKED, convolution.PORTABLE),
     "DEPTHWISE_CONV_2D": (DEPTHWISE, convolution.LANES, convolution.PORTABLE),
     "FULLY_CONNECTED": (operators.FULLY_CONNECTED,),
+    "LOG_SOFTMAX": (operators.LOG_SOFTMAX,),
     "MAX_POOL_2D": (operators.POOLING,),
-    "MEAN": (operators.MEAN,),
-    "PAD": (operators.PAD,),
+    "MEAN": (operators.REDUCTION,),
     "QUANTIZE": (operators.QUANTIZE,),
+    "REDUCE_MAX": (operators.REDUCTION,),
+    "REDUCE_MIN": (operators.REDUCTION,),
+    "RESIZE_BILINEAR": (images.RESIZE,),
+    "RESIZE_NEAREST_NEIGHBOR": (images.RESIZE,),
     "SOFTMAX": (operators.SOFTMAX,),
     "SVDF": (operators.SVDF,),
-    "TRANSPOSE": (operators.TRANSPOSE,),
+    "TRANSPOSE_CONV": (images.TRANSPOSED,),
+    **dict.fromkeys(_LOOKUPS, (LOOKUP,)),
+    **dict.fromkeys(_ELEMENTWISE, (ELEMENTWISE,)),
+    **dict.fromkeys(_MOVEMENTS, (MOVEMENT,)),
 }
 """How each operator that fusion leaves can be compiled, the best way first; the last one suits always."""
+
+
+_IMAGE_BY_IMAGE = frozenset(
+    ("AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TRANSPOSE_CONV")
+)
+"""Operators whose kernels take one image; those of a batch follow each other."""
 
 
 def multiply_accumulates(graph: Graph, operator: Operator) -> int:
@@ -38,6 +61,8 @@ def multiply_accumulates(graph: Graph, operator: Operator) -> int:
         weights = graph.input_of(operator, 1).shape
         per_output = weights[1:3] if operator.op == "DEPTHWISE_CONV_2D" else weights[1:]
         return graph.output_of(operator).elements * prod(per_output)
+    if operator.op == "TRANSPOSE_CONV":
+        return graph.input_of(operator).elements * prod(graph.input_of(operator, 1).shape[:3])
     if operator.op == "SVDF":
         return graph.input_of(operator, 1).elements + graph.input_of(operator, 2).elements
     return 0
@@ -45,7 +70,8 @@ def multiply_accumulates(graph: Graph, operator: Operator) -> int:
 
 @dataclass(frozen=True)
 class Layer:
-    """An operator with its kernel, in execution order; `exit` is the exit that is decided after it."""
+    """An operator with its kernel, in execution order; `exit` is the exit that is decided after it, `batch` how many images the kernel
+    is called for, one after the other."""
 
     name: str
     operator: Operator
@@ -53,6 +79,7 @@ class Layer:
     constants: Callable[[Graph, Operator], Constants]
     macs: int
     exit: int | None = None
+    batch: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +119,9 @@ def lower(graph: Graph, dsp: bool = True, assembly: bool = True) -> Program:
         exit_index = exits.pop(graph.storage(operator.outputs[0]), None)
         ways = (way for way in LOWERINGS[operator.op] if (dsp or not way.dsp) and (assembly or not way.assembly))
         lowering = next(way for way in ways if way.suits(graph, operator))
-        layers.append(
-            Layer(name, operator, lowering.kernel(graph, operator), lowering.constants, multiply_accumulates(graph, operator), exit_index)
-        )
+        batch = graph.output_of(operator).shape[0] if operator.op in _IMAGE_BY_IMAGE else 1
+        macs = multiply_accumulates(graph, operator)
+        layers.append(Layer(name, operator, lowering.kernel(graph, operator), lowering.constants, macs, exit_index, batch))
     if exits:
         raise ModelError("an exit of the model is not computed by any operator of its own")
     return Program(graph, tuple(layers))

@@ -25,7 +25,7 @@ from hilnas.firmware.lowering import (
     quantization_of,
 )
 
-PARAMETER_BYTES = 44
+PARAMETER_BYTES = 48
 """Size of hilnas_convolution."""
 
 GROUP = 4
@@ -48,10 +48,11 @@ def _portable_kernel(graph: Graph, operator: Operator) -> Kernel:
         ("hilnas_convolve_depthwise", "depthwise_convolution.c") if _depthwise(operator) else ("hilnas_convolve", "convolution.c")
     )
     rows = RowWise(Order.LATE, f"{function}_rows")
-    return Kernel(function, source, weights.elements, channels * CHANNEL_BYTES + PARAMETER_BYTES, row_wise=rows)
+    return Kernel(function, source, weights.elements, channels * CHANNEL_BYTES, PARAMETER_BYTES, row_wise=rows)
 
 
-def _portable_constants(graph: Graph, operator: Operator) -> Constants:
+def portable_constants(graph: Graph, operator: Operator) -> Constants:
+    """Of the portable kernels: weights as they are in the file."""
     weights, channels = graph.input_of(operator, 1), graph.output_of(operator).shape[3]
     multipliers = channel_multipliers(graph, operator, channels)
     rows = [(bias, *multiplier) for bias, multiplier in zip(biases_of(graph, operator, channels), multipliers, strict=True)]
@@ -63,12 +64,18 @@ def _constants(graph: Graph, operator: Operator, weights: Table, channels: Seque
     dilations = cast("Convolution", operator.attributes).dilations
     fields: Fields = (
         ("geometry", geometry_field(graph, operator, (window[0], window[1]), dilations)),
+        ("groups", "1" if _depthwise(operator) else str(_groups(graph, operator))),
         ("input_zero_point", str(quantization_of(graph.input_of(operator)).zero_point)),
         ("output", output_field(graph, operator)),
         ("weights", "@weights"),
         ("channels", "@channels"),
     )
     return Constants("hilnas_convolution", fields, (weights, Table("channels", "hilnas_channel", np.array(channels, np.int64))))
+
+
+def _groups(graph: Graph, operator: Operator) -> int:
+    """Into how many groups a CONV_2D divides its channels."""
+    return graph.input_of(operator).shape[3] // graph.input_of(operator, 1).shape[3]
 
 
 def _is_placeholder(tensor: Tensor) -> bool:
@@ -155,6 +162,8 @@ def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
 
 
 def _packed_suits(graph: Graph, operator: Operator) -> bool:
+    if _groups(graph, operator) != 1:
+        return False
     if _is_placeholder(graph.input_of(operator, 1)):
         return True
     bounded = _bounded_filters(graph, operator)
@@ -222,6 +231,6 @@ def _lane_constants(graph: Graph, operator: Operator) -> Constants:
     return _constants(graph, operator, Table("weights", "int8_t", bounded.filters.T.ravel()), bounded.channels)
 
 
-PORTABLE = Lowering(_portable_kernel, _portable_constants)
+PORTABLE = Lowering(_portable_kernel, portable_constants)
 PACKED = Lowering(_packed_kernel, _packed_constants, _packed_suits, dsp=True)
 LANES = Lowering(_lane_kernel, _lane_constants, _lane_suits, dsp=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import cast
 
 import numpy as np
 
-from hilnas.firmware.fixed_point import quantize_multiplier, softmax_exponentials, wide_multiplier
-from hilnas.firmware.graph import Graph, Operator, Pad, Permutation, Pooling, Reduction, Softmax, Svdf
+from hilnas.firmware.fixed_point import quantize_multiplier, softmax_differences, softmax_exponentials, softmax_multiplier, wide_multiplier
+from hilnas.firmware.graph import Graph, Operator, Pooling, Reduction, Softmax, Svdf, Tensor
 from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise, Table
 from hilnas.firmware.lowering import (
     MAX_SHIFT,
     Fields,
     Lowering,
+    adds_equal_shapes,
     biases_of,
     data_of,
     fixed_kernel,
@@ -22,6 +24,7 @@ from hilnas.firmware.lowering import (
     quantization_of,
     real_multipliers,
 )
+from hilnas.firmware.movement import collapsed, strides_of
 
 ADDITION_HEADROOM = 20
 """Bits that both operands of an addition gain before they are brought to a common scale."""
@@ -61,7 +64,7 @@ def _connected_constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_fully_connected", fields, tables)
 
 
-def _addition_multipliers(graph: Graph, operator: Operator) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+def addition_multipliers(graph: Graph, operator: Operator) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     """Multiplier and shift of both operands to their common scale, twice the larger one with headroom, and from there to the output."""
     scales = [quantization_of(graph.input_of(operator, position)).scale for position in (0, 1)]
     common = 2.0 * max(scales)
@@ -71,12 +74,14 @@ def _addition_multipliers(graph: Graph, operator: Operator) -> tuple[tuple[int, 
 
 def _addition_is_bounded(graph: Graph, operator: Operator) -> bool:
     """Whether kernels/add_dsp.c is exact. The sum stays below 2^28."""
-    first, second, result = _addition_multipliers(graph, operator)
+    if not adds_equal_shapes(graph, operator):
+        return False
+    first, second, result = addition_multipliers(graph, operator)
     return first[1] <= 0 and second[1] <= 0 and 1 <= -result[1] <= MAX_SHIFT
 
 
 def _addition_constants(graph: Graph, operator: Operator) -> Constants:
-    *operands, (multiplier, shift) = _addition_multipliers(graph, operator)
+    *operands, (multiplier, shift) = addition_multipliers(graph, operator)
     texts = [
         f"{{{quantization_of(graph.input_of(operator, position)).zero_point}, {factor}, {exponent}}}"
         for position, (factor, exponent) in enumerate(operands)
@@ -110,17 +115,31 @@ def _averages_lanes(graph: Graph, operator: Operator) -> bool:
     return operator.op == "AVERAGE_POOL_2D" and graph.input_of(operator).shape[3] % 4 == 0 and prod(window) <= 255
 
 
+def _three(values: Sequence[int], fill: int) -> str:
+    return "{" + ", ".join(map(str, (*(fill,) * (3 - len(values)), *values))) + "}"
+
+
+def _reduction_kernel(_graph: Graph, operator: Operator) -> Kernel:
+    function = {"MEAN": "hilnas_reduce_mean", "REDUCE_MAX": "hilnas_reduce_maximum", "REDUCE_MIN": "hilnas_reduce_minimum"}[operator.op]
+    return Kernel(function, "reduce.c", table_bytes=68)
+
+
 def _reduction_constants(graph: Graph, operator: Operator) -> Constants:
-    image, output = graph.input_of(operator), quantization_of(graph.output_of(operator))
+    image, output = graph.input_of(operator), graph.output_of(operator)
     axes = cast("Reduction", operator.attributes).axes
+    strides = strides_of(image.shape)
+    others = [axis for axis in range(len(strides)) if axis not in axes]
+    kept = collapsed([image.shape[axis] for axis in others], [strides[axis] for axis in others])
+    reduced = collapsed([image.shape[axis] for axis in axes], [strides[axis] for axis in axes])
     count = prod(image.shape[axis] for axis in axes)
-    multiplier, shift = quantize_multiplier(quantization_of(image).scale / output.scale)
+    multiplier, shift = quantize_multiplier(quantization_of(image).scale / quantization_of(output).scale)
     # The division by the number of elements goes into the multiplier, cut off to an integer (QuantizedMeanOrSum).
     bits = max(min(count.bit_length() - 1, 32, 31 + shift), 0)
     fields: Fields = (
-        ("outer", str(prod(image.shape[: axes[0]]))),
-        ("reduced", str(count)),
-        ("inner", str(prod(image.shape[axes[-1] + 1 :]))),
+        ("kept", _three(kept[0], 1)),
+        ("kept_strides", _three(kept[1], 0)),
+        ("reduced", _three(reduced[0], 1)),
+        ("reduced_strides", _three(reduced[1], 0)),
         ("bias", str(-count * quantization_of(image).zero_point)),
         ("multiplier", str((multiplier << bits) // count)),
         ("shift", str(shift - bits)),
@@ -129,32 +148,9 @@ def _reduction_constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_reduction", fields)
 
 
-def _four(values: tuple[int, ...], fill: int) -> str:
-    return "{" + ", ".join(map(str, (fill,) * (4 - len(values)) + values)) + "}"
-
-
-def _permutation_constants(graph: Graph, operator: Operator) -> Constants:
-    image = graph.input_of(operator)
-    axes = cast("Permutation", operator.attributes).axes
-    strides = [prod(image.shape[axis + 1 :]) for axis in range(len(image.shape))]
-    sizes = tuple(image.shape[axis] for axis in axes)
-    fields: Fields = (("sizes", _four(sizes, 1)), ("strides", _four(tuple(strides[axis] for axis in axes), 0)))
-    return Constants("hilnas_permutation", fields)
-
-
-def _padding_constants(graph: Graph, operator: Operator) -> Constants:
-    image, output = graph.input_of(operator), graph.output_of(operator)
-    fields: Fields = (
-        ("sizes", _four(image.shape, 1)),
-        ("output_sizes", _four(output.shape, 1)),
-        ("before", _four(cast("Pad", operator.attributes).before, 0)),
-        ("value", str(quantization_of(output).zero_point)),
-    )
-    return Constants("hilnas_padding", fields)
-
-
 def _softmax_table(graph: Graph, operator: Operator) -> tuple[int, ...]:
-    return softmax_exponentials(quantization_of(graph.input_of(operator)).scale, cast("Softmax", operator.attributes).beta)
+    beta = operator.attributes.beta if isinstance(operator.attributes, Softmax) else 1.0
+    return softmax_exponentials(quantization_of(graph.input_of(operator)).scale, beta)
 
 
 def _softmax_kernel(graph: Graph, operator: Operator) -> Kernel:
@@ -163,15 +159,41 @@ def _softmax_kernel(graph: Graph, operator: Operator) -> Kernel:
 
 
 def _softmax_constants(graph: Graph, operator: Operator) -> Constants:
-    values = graph.input_of(operator)
-    exponentials = np.array(_softmax_table(graph, operator))
-    fields: Fields = (
+    fields = _softmax_fields(graph.input_of(operator), len(_softmax_table(graph, operator)))
+    return Constants("hilnas_softmax", fields, (_softmax_exponentials(graph, operator),))
+
+
+def _softmax_fields(values: Tensor, count: int) -> Fields:
+    return (
         ("rows", str(prod(values.shape[:-1]))),
         ("classes", str(values.shape[-1])),
-        ("exponential_count", str(len(exponentials))),
+        ("exponential_count", str(count)),
         ("exponentials", "@exponentials"),
     )
-    return Constants("hilnas_softmax", fields, (Table("exponentials", "int32_t", exponentials),))
+
+
+def _softmax_exponentials(graph: Graph, operator: Operator) -> Table:
+    return Table("exponentials", "int32_t", np.array(_softmax_table(graph, operator)))
+
+
+def _log_softmax_kernel(graph: Graph, operator: Operator) -> Kernel:
+    return Kernel("hilnas_log_softmax", "log_softmax.c", table_bytes=36 + 4 * len(_softmax_table(graph, operator)))
+
+
+def _log_softmax_constants(graph: Graph, operator: Operator) -> Constants:
+    values = graph.input_of(operator)
+    multiplier, shift = softmax_multiplier(quantization_of(values).scale, 1.0)
+    inverse, inverse_shift = quantize_multiplier(2.0 ** (31 - shift) / multiplier)
+    softmax = _softmax_fields(values, len(_softmax_table(graph, operator)))
+    fields: Fields = (
+        *((f"softmax.{name}", text) for name, text in softmax),
+        ("differences", str(softmax_differences(shift))),
+        ("multiplier", str(multiplier)),
+        ("shift", str(shift)),
+        ("inverse_multiplier", str(inverse)),
+        ("inverse_shift", str(inverse_shift)),
+    )
+    return Constants("hilnas_logarithmic_softmax", fields, (_softmax_exponentials(graph, operator),))
 
 
 def _rescaling_kernel(graph: Graph, operator: Operator) -> Kernel:
@@ -227,7 +249,7 @@ def _svdf_constants(graph: Graph, operator: Operator) -> Constants:
 
 
 FULLY_CONNECTED = Lowering(_connected_kernel, _connected_constants)
-ADD = Lowering(fixed_kernel("hilnas_add", "add.c", 44, RowWise(Order.PIXELS, "hilnas_add_rows")), _addition_constants)
+ADD = Lowering(fixed_kernel("hilnas_add", "add.c", 44, RowWise(Order.PIXELS, "hilnas_add_rows")), _addition_constants, adds_equal_shapes)
 ADD_DSP = Lowering(
     fixed_kernel("hilnas_add_dsp", "add_dsp.c", 44, RowWise(Order.PIXELS)), _addition_constants, _addition_is_bounded, dsp=True
 )
@@ -235,9 +257,8 @@ POOLING = Lowering(_pooling_kernel, _pooling_constants)
 AVERAGE_POOLING_DSP = Lowering(
     fixed_kernel("hilnas_pool_average_dsp", "average_pool_dsp.c", 36), _pooling_constants, _averages_lanes, dsp=True
 )
-MEAN = Lowering(fixed_kernel("hilnas_reduce_mean", "mean.c", 32), _reduction_constants)
-PAD = Lowering(fixed_kernel("hilnas_pad", "pad.c", 52), _padding_constants)
-TRANSPOSE = Lowering(fixed_kernel("hilnas_transpose", "transpose.c", 32), _permutation_constants)
+REDUCTION = Lowering(_reduction_kernel, _reduction_constants)
+LOG_SOFTMAX = Lowering(_log_softmax_kernel, _log_softmax_constants)
 SOFTMAX = Lowering(_softmax_kernel, _softmax_constants)
 QUANTIZE = Lowering(_rescaling_kernel, _rescaling_constants)
 SVDF = Lowering(_svdf_kernel, _svdf_constants)

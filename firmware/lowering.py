@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
 from hilnas.firmware.graph import Activation, Convolution, Graph, Operator, Pooling, Quantization, Tensor
-from hilnas.firmware.kernel import Constants, Kernel, RowWise
+from hilnas.firmware.kernel import Constants, Kernel, RowWise, Table
 
 Fields = tuple[tuple[str, str], ...]
 CHANNEL_BYTES = 12
@@ -55,6 +55,31 @@ def data_of(tensor: Tensor) -> NDArray[np.integer]:
     """The values of a constant."""
     assert tensor.data is not None
     return cast("NDArray[np.integer]", tensor.data)
+
+
+def adds_equal_shapes(graph: Graph, operator: Operator) -> bool:
+    """Whether an ADD has two tensors of one shape, neither a constant."""
+    first, second = graph.input_of(operator), graph.input_of(operator, 1)
+    return first.shape == second.shape and first.data is None and second.data is None
+
+
+def constant_operands(graph: Graph, operator: Operator) -> tuple[int, ...]:
+    """The positions of inputs that are constants."""
+    return tuple(position for position, index in enumerate(operator.inputs) if index is not None and graph.tensors[index].data is not None)
+
+
+def operand_bytes(graph: Graph, operator: Operator, positions: Iterable[int]) -> int:
+    """Flash bytes of constants that a kernel takes as arguments."""
+    return sum(graph.input_of(operator, position).size_bytes for position in positions)
+
+
+def operand_tables(graph: Graph, operator: Operator, positions: Iterable[int]) -> tuple[Table, ...]:
+    """Constants that a kernel takes as arguments; see `Kernel.constant_operands`."""
+    return tuple(Table(f"operand_{position}", "int8_t", _bytes(graph.input_of(operator, position))) for position in positions)
+
+
+def _bytes(tensor: Tensor) -> NDArray[np.integer]:
+    return np.frombuffer(np.ascontiguousarray(data_of(tensor)).tobytes(), np.int8)
 
 
 def biases_of(graph: Graph, operator: Operator, channels: int) -> list[int]:

@@ -11,12 +11,14 @@ from hilnas.firmware.graph import (
     Activation,
     Attributes,
     Convolution,
+    LeakyRelu,
     Pad,
     Padding,
     Permutation,
     Plain,
     Pooling,
     Reduction,
+    Resize,
     Softmax,
     Svdf,
     Tensor,
@@ -74,6 +76,14 @@ def convolution(options: Any, inputs: list[Tensor | None], _outputs: list[Tensor
     return Convolution(strides, padding, dilations, _activation(options.FusedActivationFunction()))
 
 
+def transposed_convolution(options: Any, inputs: list[Tensor | None], outputs: list[Tensor]) -> Attributes:
+    """Of TRANSPOSE_CONV: its padding is that of the convolution that would go back."""
+    weights = cast("Tensor", inputs[1])
+    strides = _sizes(options.StrideH(), options.StrideW(), "stride")
+    padding = _padding(options.Padding(), outputs[0].shape[1:3], (weights.shape[1], weights.shape[2]), strides)
+    return Convolution(strides, padding, activation=_activation(options.FusedActivationFunction()))
+
+
 def pooling(options: Any, inputs: list[Tensor | None], _outputs: list[Tensor]) -> Attributes:
     """Of AVERAGE_POOL_2D and MAX_POOL_2D."""
     image = cast("Tensor", inputs[0])
@@ -96,7 +106,7 @@ def fully_connected(options: Any, inputs: list[Tensor | None], outputs: list[Ten
 
 
 def reduction(_options: Any, inputs: list[Tensor | None], _outputs: list[Tensor]) -> Attributes:
-    """Of MEAN: its axes are a constant."""
+    """Of MEAN, REDUCE_MAX and REDUCE_MIN: the axes are a constant."""
     image, axes = cast("Tensor", inputs[0]), cast("Tensor", inputs[1])
     rank = len(image.shape)
     indices = [int(axis) for axis in np.asarray(axes.data).ravel()]
@@ -137,6 +147,19 @@ def svdf(options: Any, _inputs: list[Tensor | None], _outputs: list[Tensor]) -> 
     if options.Rank() < 1:
         raise Unsupported(f"rank {options.Rank()} is out of range")
     return Svdf(int(options.Rank()), _activation(options.FusedActivationFunction()))
+
+
+def leaky_relu(options: Any, _inputs: list[Tensor | None], _outputs: list[Tensor]) -> Attributes:
+    """Of LEAKY_RELU."""
+    alpha = float(options.Alpha())
+    if not 0 <= alpha < 2**15:
+        raise Unsupported(f"alpha {alpha} is out of range")
+    return LeakyRelu(alpha)
+
+
+def resize(options: Any, _inputs: list[Tensor | None], _outputs: list[Tensor]) -> Attributes:
+    """Of RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR."""
+    return Resize(bool(options.AlignCorners()), bool(options.HalfPixelCenters()))
 
 
 def plain(_options: Any, _inputs: list[Tensor | None], _outputs: list[Tensor]) -> Attributes:

@@ -6,7 +6,24 @@ from collections.abc import Iterable, Iterator
 from math import prod
 from typing import cast
 
-from hilnas.firmware.graph import Convolution, Graph, Operator, Pad, Padding, Permutation, Pooling, Reduction, Svdf, Tensor
+import numpy as np
+
+from hilnas.firmware.graph import (
+    Convolution,
+    Graph,
+    Movement,
+    Operator,
+    Pad,
+    Padding,
+    Permutation,
+    Pooling,
+    Reduction,
+    Resize,
+    Softmax,
+    Svdf,
+    Tensor,
+)
+from hilnas.firmware.movement import collapsed, strides_of
 from hilnas.firmware.operator_attributes import dilated, window_outputs
 
 
@@ -65,12 +82,10 @@ def convolution_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     attributes = cast("Convolution", operator.attributes)
     depthwise = operator.op == "DEPTHWISE_CONV_2D"
     channels = weights.shape[3] if depthwise else weights.shape[0]
-    if image.shape[0] != 1:
-        yield "a batch other than 1 is not supported"
     if depthwise and (weights.shape[0] != 1 or channels % image.shape[3]):
         yield f"weights {list(weights.shape)} do not fit {image.shape[3]} input channels"
-    if not depthwise and weights.shape[3] != image.shape[3]:
-        yield f"weights for {weights.shape[3]} input channels on {image.shape[3]} (grouped convolution is not supported)"
+    if not depthwise and (image.shape[3] % weights.shape[3] or channels % (image.shape[3] // weights.shape[3])):
+        yield f"weights {list(weights.shape)} do not divide {image.shape[3]} input channels into groups"
     extent = (dilated(weights.shape[1], attributes.dilations[0]), dilated(weights.shape[2], attributes.dilations[1]))
     rows, columns = _image_windows(image, attributes.padding, extent, attributes.strides)
     yield from _shape_is(output, (image.shape[0], rows, columns, channels))
@@ -83,8 +98,6 @@ def pooling_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     """Of AVERAGE_POOL_2D and MAX_POOL_2D."""
     image, output = graph.input_of(operator), graph.output_of(operator)
     attributes = cast("Pooling", operator.attributes)
-    if image.shape[0] != 1:
-        yield "a batch other than 1 is not supported"
     rows, columns = _image_windows(image, attributes.padding, attributes.window, attributes.strides)
     yield from _shape_is(output, (image.shape[0], rows, columns, image.shape[3]))
     yield from _same_quantization(graph, operator)
@@ -101,28 +114,122 @@ def fully_connected_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     yield from _scales_agree(_weighted_ratios(graph, operator))
 
 
-def add_problems(graph: Graph, operator: Operator) -> Iterator[str]:
-    """Of ADD."""
+def elementwise_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of operators on two tensors, one of which may be repeated along some axes."""
     first, second, output = graph.input_of(operator), graph.input_of(operator, 1), graph.output_of(operator)
-    if not first.shape == second.shape == output.shape:
-        yield f"shapes {list(first.shape)} and {list(second.shape)} differ (broadcasting is not supported)"
+    try:
+        shape = np.broadcast_shapes(first.shape, second.shape)
+    except ValueError:
+        yield f"shapes {list(first.shape)} and {list(second.shape)} do not fit each other"
+        return
+    yield from _shape_is(output, shape)
+    if len(broadcast_axes(output.shape, first.shape, second.shape)[0]) > 4:
+        yield f"shapes {list(first.shape)} and {list(second.shape)} repeat each other along too many axes"
+
+
+def broadcast_axes(output: tuple[int, ...], *shapes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The sizes of the fewest axes of an output, and for each of its operands the strides along them, 0 where it is repeated."""
+    strides = []
+    for shape in shapes:
+        full = (1,) * (len(output) - len(shape)) + shape
+        strides.append([stride if size > 1 else 0 for stride, size in zip(strides_of(full), full, strict=True)])
+    return collapsed(output, *strides)
+
+
+def add_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of ADD and SUB."""
+    first, second, output = graph.input_of(operator), graph.input_of(operator, 1), graph.output_of(operator)
+    yield from elementwise_problems(graph, operator)
     # The sum's scale has 20 bits of headroom, and its multiplier must be below 1.
     if max(_scale(first), _scale(second)) >= 2.0**19 * _scale(output):
         yield "the scales of its inputs and of its output are too far apart"
 
 
-def reduction_problems(graph: Graph, operator: Operator) -> Iterator[str]:
-    """Of MEAN."""
+def multiply_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of MUL."""
+    first, second, output = graph.input_of(operator), graph.input_of(operator, 1), graph.output_of(operator)
+    yield from elementwise_problems(graph, operator)
+    yield from _scales_agree([2 * _scale(first) * _scale(second) / _scale(output)])
+
+
+def unary_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of activations."""
+    values, output = graph.input_of(operator), graph.output_of(operator)
+    yield from same_elements(graph, operator)
+    yield from _scales_agree([_scale(values) / _scale(output), 2**-8 / _scale(output)])
+    fixed = {"LOGISTIC": (1 / 256,), "LOG_SOFTMAX": (1 / 16,)}.get(operator.op)
+    if fixed is not None and _scale(output) not in fixed:
+        yield f"output must have scale {fixed[0]}"
+
+
+def hard_swish_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of HARD_SWISH."""
+    values, output = graph.input_of(operator), graph.output_of(operator)
+    yield from same_elements(graph, operator)
+    # The reference works with 16 bits, of which seven are below the input's step.
+    if _scale(values) >= 128 * _scale(output) or _scale(values) < 2**-12 * _scale(output) or not 2**-16 < _scale(values) < 2**10:
+        yield "the scales of its input and of its output are too far apart"
+
+
+def log_softmax_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of LOG_SOFTMAX."""
+    values, output = graph.input_of(operator), graph.output_of(operator)
+    yield from _shape_is(output, values.shape)
+    if _scale(output) != 1 / 16 or output.quantization is None or output.quantization.zero_point != 127:
+        yield "output must have scale 1/16 and zero point 127"
+    yield from _exponents_fit(values, 1.0, 2048)
+
+
+def _exponents_fit(values: Tensor, beta: float, most: int) -> Iterator[str]:
+    if not values.shape or values.shape[-1] > most:
+        yield f"a scalar or more than {most} classes are not supported"
+    if beta * _scale(values) * 2.0**26 <= 1:
+        yield "the scale of its input is too small"
+
+
+def resize_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR."""
+    image, output = graph.input_of(operator), graph.output_of(operator)
+    if image.shape[0] != output.shape[0] or image.shape[3] != output.shape[3]:
+        yield f"output {list(output.shape)} differs from input {list(image.shape)} in more than its size"
+    if max(*image.shape[1:3], *output.shape[1:3]) > 2**11:
+        yield "images of more than 2048 rows or columns are not supported"
+    attributes = cast("Resize", operator.attributes)
+    if attributes.align_corners and attributes.half_pixel_centers:
+        yield "aligned corners and half-pixel centres exclude each other"
+    yield from _same_quantization(graph, operator)
+
+
+def transposed_convolution_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of TRANSPOSE_CONV."""
+    image, weights, output = graph.input_of(operator), graph.input_of(operator, 1), graph.output_of(operator)
+    if image.shape[0] != output.shape[0] or weights.shape[3] != image.shape[3] or weights.shape[0] != output.shape[3]:
+        yield f"weights {list(weights.shape)} do not fit input {list(image.shape)} and output {list(output.shape)}"
+    yield from _weights_are_symmetric(weights, weights.shape[0])
+    yield from _bias_fits(graph, operator, weights.shape[0])
+    yield from _scales_agree(_weighted_ratios(graph, operator))
+
+
+def _reduction_shape(graph: Graph, operator: Operator) -> Iterator[str]:
     image, output = graph.input_of(operator), graph.output_of(operator)
     axes = cast("Reduction", operator.attributes).axes
-    yield from _scales_agree([_scale(image) / _scale(output)])
     kept = [size for axis, size in enumerate(image.shape) if axis not in axes]
     if output.elements != prod(kept):
         yield f"output {list(output.shape)} is not input {list(image.shape)} without axes {list(axes)}"
-    if not axes or axes != tuple(range(axes[0], axes[-1] + 1)):
-        yield f"axes {list(axes)} are not neighbours"
-    elif prod(image.shape[axis] for axis in axes) > 2**20:
-        yield "a mean over more than 2^20 elements is not supported"
+    if prod(image.shape[axis] for axis in axes) > 2**20:
+        yield "more than 2^20 elements to one are not supported"
+
+
+def mean_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of MEAN."""
+    yield from _reduction_shape(graph, operator)
+    yield from _scales_agree([_scale(graph.input_of(operator)) / _scale(graph.output_of(operator))])
+
+
+def extremum_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of REDUCE_MAX and REDUCE_MIN."""
+    yield from _reduction_shape(graph, operator)
+    yield from _same_quantization(graph, operator)
 
 
 def pad_problems(graph: Graph, operator: Operator) -> Iterator[str]:
@@ -132,6 +239,14 @@ def pad_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     shape = tuple(size + before + after for size, before, after in zip(image.shape, pad.before, pad.after, strict=True))
     yield from _shape_is(output, shape)
     yield from _same_quantization(graph, operator)
+
+
+def movement_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of operators that move elements: their shapes have been checked when the movement was worked out."""
+    moved = {block.source for block in cast("Movement", operator.attributes).blocks}
+    types = {graph.input_of(operator, position).dtype for position in moved} | {graph.tensors[i].dtype for i in operator.outputs}
+    if len(types) > 1:
+        yield f"inputs and outputs have different types: {', '.join(sorted(types))}"
 
 
 def permutation_problems(graph: Graph, operator: Operator) -> Iterator[str]:
@@ -151,6 +266,11 @@ def quantize_problems(graph: Graph, operator: Operator) -> Iterator[str]:
         yield from _scales_agree([_scale(source) / _scale(result)])
 
 
+def nothing_wrong(_graph: Graph, _operator: Operator) -> Iterator[str]:
+    """Of an operator that cannot be wrong."""
+    return iter(())
+
+
 def same_elements(graph: Graph, operator: Operator) -> Iterator[str]:
     """Of DEQUANTIZE, and of whatever keeps the number of elements."""
     if graph.input_of(operator).elements != graph.output_of(operator).elements:
@@ -163,7 +283,7 @@ def _same_quantization(graph: Graph, operator: Operator) -> Iterator[str]:
 
 
 def reshape_problems(graph: Graph, operator: Operator) -> Iterator[str]:
-    """Of RESHAPE."""
+    """Of RESHAPE, SQUEEZE and EXPAND_DIMS."""
     yield from same_elements(graph, operator)
     if graph.input_of(operator).dtype != graph.output_of(operator).dtype:
         yield "input and output have different types"
@@ -177,8 +297,7 @@ def softmax_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     assert output.quantization is not None
     if abs(output.quantization.scale / scale - 1) > 1e-3 or output.quantization.zero_point != zero_point:
         yield f"output must have scale {scale} and zero point {zero_point}"
-    if values.shape and values.shape[-1] > 4096:
-        yield "more than 4096 classes are not supported"
+    yield from _exponents_fit(values, cast("Softmax", operator.attributes).beta, 4096)
 
 
 def svdf_problems(graph: Graph, operator: Operator) -> Iterator[str]:

@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hilnas.firmware import movement
 from hilnas.firmware import operator_attributes as attributes
 from hilnas.firmware import operator_checks as checks
-from hilnas.firmware.graph import Attributes, Graph, Operator, Tensor
+from hilnas.firmware.graph import ITEM_SIZES, Attributes, Graph, Operator, Tensor
 
 
 @dataclass(frozen=True)
 class Argument:
-    """What an operator takes at one position. `ranks` empty: any rank."""
+    """What an operator takes at one position. `ranks` empty: any rank.
+
+    `implied`: the output's shape says it, so that it is not looked at. `repeated`: any number of it.
+    """
 
     role: str
     dtypes: tuple[str, ...] = ("int8",)
@@ -22,6 +26,8 @@ class Argument:
     optional: bool = False
     ranks: tuple[int, ...] = ()
     per_channel: bool = False
+    implied: bool = False
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,8 @@ class OperatorSpec:
     """What the engine supports of a TFLite operator.
 
     `attributes` makes the typed attributes from the file's options (None where the file has none) and the tensors;
-    `problems` says in words what is wrong with an operator whose arguments are right.
+    `problems` says in words what is wrong with an operator whose arguments are right. `order`: the engine has the image first, then
+    the weights; these are their positions in the file where that differs.
     """
 
     name: str
@@ -39,10 +46,19 @@ class OperatorSpec:
     attributes: Callable[[Any, list[Tensor | None], list[Tensor]], Attributes]
     problems: Callable[[Graph, Operator], Iterator[str]]
     note: str = ""
+    order: tuple[int, ...] = ()
+
+    @property
+    def implied(self) -> frozenset[int]:
+        """The positions of inputs that the output's shape says."""
+        return frozenset(position for position, argument in enumerate(self.inputs) if argument.implied)
 
 
+_ALL_TYPES = tuple(ITEM_SIZES)
 _IMAGE = Argument("image", ranks=(4,))
-_ANY = Argument("values")
+_VALUES = Argument("values")
+_ANYTHING = Argument("values", _ALL_TYPES)
+_PARTS = Argument("values", _ALL_TYPES, repeated=True)
 _BIAS = Argument("bias", ("int32",), constant=True, optional=True, per_channel=True)
 
 
@@ -50,107 +66,200 @@ def _constant(role: str, dtypes: tuple[str, ...] = ("int32", "int64")) -> Argume
     return Argument(role, dtypes, constant=True)
 
 
+def _implied(role: str) -> Argument:
+    return Argument(role, _ALL_TYPES, optional=True, implied=True)
+
+
 def _weights(rank: int, per_channel: bool = True) -> Argument:
     return Argument("weights", constant=True, ranks=(rank,), per_channel=per_channel)
 
 
 _CONVOLUTION = (_IMAGE, _weights(4), _BIAS)
+_EACH = ((_VALUES, _VALUES), (_VALUES,))
+_ONE = ((_VALUES,), (_VALUES,))
+_REDUCED = ((_VALUES, _constant("axes")), (_VALUES,))
 
-TABLE: dict[str, OperatorSpec] = {
-    spec.name: spec
-    for spec in (
-        OperatorSpec("ADD", (_ANY, _ANY), (_ANY,), "AddOptions", attributes.activated, checks.add_problems, "equal shapes"),
-        OperatorSpec("AVERAGE_POOL_2D", (_IMAGE,), (_IMAGE,), "Pool2DOptions", attributes.pooling, checks.pooling_problems),
-        OperatorSpec("CONV_2D", _CONVOLUTION, (_IMAGE,), "Conv2DOptions", attributes.convolution, checks.convolution_problems, "no groups"),
-        OperatorSpec(
-            "DEPTHWISE_CONV_2D", _CONVOLUTION, (_IMAGE,), "DepthwiseConv2DOptions", attributes.convolution, checks.convolution_problems
+
+def _unary(name: str, note: str = "") -> OperatorSpec:
+    return OperatorSpec(name, *_ONE, None, attributes.plain, checks.unary_problems, note)
+
+
+def _moving(
+    name: str,
+    inputs: tuple[Argument, ...],
+    options: str | None,
+    work: Callable[[Any, list[Tensor | None], list[Tensor]], Attributes],
+    outputs: Argument = _ANYTHING,
+    note: str = "",
+) -> OperatorSpec:
+    return OperatorSpec(name, inputs, (outputs,), options, work, checks.movement_problems, note)
+
+
+_SPECS = (
+    OperatorSpec("ADD", *_EACH, "AddOptions", attributes.activated, checks.add_problems),
+    OperatorSpec("AVERAGE_POOL_2D", (_IMAGE,), (_IMAGE,), "Pool2DOptions", attributes.pooling, checks.pooling_problems),
+    _moving("BROADCAST_TO", (_ANYTHING, _implied("shape")), None, movement.broadcast_to),
+    _moving("CONCATENATION", (_PARTS,), "ConcatenationOptions", movement.concatenation, note="parts of one scale"),
+    OperatorSpec("CONV_2D", _CONVOLUTION, (_IMAGE,), "Conv2DOptions", attributes.convolution, checks.convolution_problems),
+    _moving("DEPTH_TO_SPACE", (Argument("image", _ALL_TYPES, ranks=(4,)),), "DepthToSpaceOptions", movement.depth_to_space),
+    OperatorSpec(
+        "DEPTHWISE_CONV_2D", _CONVOLUTION, (_IMAGE,), "DepthwiseConv2DOptions", attributes.convolution, checks.convolution_problems
+    ),
+    OperatorSpec(
+        "DEQUANTIZE", (_VALUES,), (Argument("values", ("float32",)),), None, attributes.plain, checks.same_elements, "at an output"
+    ),
+    OperatorSpec("EXPAND_DIMS", (_ANYTHING, _implied("axis")), (_ANYTHING,), None, attributes.plain, checks.reshape_problems),
+    OperatorSpec(
+        "FULLY_CONNECTED",
+        (_VALUES, _weights(2), _BIAS),
+        (_VALUES,),
+        "FullyConnectedOptions",
+        attributes.fully_connected,
+        checks.fully_connected_problems,
+    ),
+    OperatorSpec("HARD_SWISH", *_ONE, None, attributes.plain, checks.hard_swish_problems),
+    OperatorSpec("LEAKY_RELU", *_ONE, "LeakyReluOptions", attributes.leaky_relu, checks.unary_problems),
+    _unary("LOGISTIC"),
+    OperatorSpec("LOG_SOFTMAX", *_ONE, None, attributes.plain, checks.log_softmax_problems),
+    OperatorSpec("MAXIMUM", *_EACH, None, attributes.plain, checks.elementwise_problems),
+    OperatorSpec("MAX_POOL_2D", (_IMAGE,), (_IMAGE,), "Pool2DOptions", attributes.pooling, checks.pooling_problems),
+    OperatorSpec("MEAN", *_REDUCED, None, attributes.reduction, checks.mean_problems),
+    OperatorSpec("MINIMUM", *_EACH, None, attributes.plain, checks.elementwise_problems),
+    OperatorSpec("MUL", *_EACH, "MulOptions", attributes.activated, checks.multiply_problems),
+    _moving("PACK", (_PARTS,), "PackOptions", movement.pack),
+    OperatorSpec(
+        "PAD",
+        (Argument("values", ranks=(1, 2, 3, 4)), _constant("paddings")),
+        (_VALUES,),
+        None,
+        attributes.pad,
+        checks.pad_problems,
+    ),
+    OperatorSpec(
+        "QUANTIZE",
+        (Argument("values", ("int8", "int16", "uint8", "float32")),),
+        (Argument("values", ("int8", "int32", "uint8")),),
+        None,
+        attributes.plain,
+        checks.quantize_problems,
+        "float32 and uint8 at the edges of the model; int8 to int8, int16 to int8 and int16 to int32",
+    ),
+    OperatorSpec("REDUCE_MAX", *_REDUCED, None, attributes.reduction, checks.extremum_problems),
+    OperatorSpec("REDUCE_MIN", *_REDUCED, None, attributes.reduction, checks.extremum_problems),
+    _unary("RELU"),
+    _unary("RELU6"),
+    _unary("RELU_0_TO_1"),
+    _unary("RELU_N1_TO_1"),
+    OperatorSpec("RESHAPE", (_ANYTHING, _implied("shape")), (_ANYTHING,), None, attributes.plain, checks.reshape_problems),
+    OperatorSpec(
+        "RESIZE_BILINEAR", (_IMAGE, _implied("size")), (_IMAGE,), "ResizeBilinearOptions", attributes.resize, checks.resize_problems
+    ),
+    OperatorSpec(
+        "RESIZE_NEAREST_NEIGHBOR",
+        (_IMAGE, _implied("size")),
+        (_IMAGE,),
+        "ResizeNearestNeighborOptions",
+        attributes.resize,
+        checks.resize_problems,
+    ),
+    _moving("REVERSE_V2", (_ANYTHING, _constant("axes")), None, movement.reverse),
+    OperatorSpec(
+        "SHAPE",
+        (_ANYTHING,),
+        (Argument("shape", ("int32", "int64")),),
+        None,
+        attributes.plain,
+        checks.nothing_wrong,
+        "folded: the engine knows all shapes",
+    ),
+    _moving("SLICE", (_ANYTHING, _constant("begin"), _constant("size")), None, movement.slice_),
+    OperatorSpec(
+        "SOFTMAX", (_VALUES,), (Argument("values", ("int8", "int16")),), "SoftmaxOptions", attributes.softmax, checks.softmax_problems
+    ),
+    _moving("SPACE_TO_DEPTH", (Argument("image", _ALL_TYPES, ranks=(4,)),), "SpaceToDepthOptions", movement.space_to_depth),
+    _moving("SPLIT", (_constant("axis", ("int32",)), _ANYTHING), None, movement.split, _PARTS),
+    _moving("SPLIT_V", (_ANYTHING, _implied("sizes"), _constant("axis", ("int32",))), None, movement.split_sizes, _PARTS),
+    OperatorSpec("SQUEEZE", (_ANYTHING,), (_ANYTHING,), None, attributes.plain, checks.reshape_problems),
+    _moving(
+        "STRIDED_SLICE",
+        (_ANYTHING, _constant("begins", ("int32",)), _constant("ends", ("int32",)), _constant("strides", ("int32",))),
+        "StridedSliceOptions",
+        movement.strided_slice,
+    ),
+    OperatorSpec("SUB", *_EACH, "SubOptions", attributes.activated, checks.add_problems),
+    OperatorSpec(
+        "SVDF",
+        (
+            Argument("values", ranks=(2,)),
+            _weights(2, per_channel=False),
+            Argument("time weights", ("int8", "int16"), constant=True, ranks=(2,)),
+            Argument("bias", ("int32",), constant=True, optional=True),
+            Argument("state", ("int8", "int16")),
         ),
-        OperatorSpec(
-            "DEQUANTIZE",
-            (_ANY,),
-            (Argument("values", ("float32",)),),
-            None,
-            attributes.plain,
-            checks.same_elements,
-            "at an output of the model",
-        ),
-        OperatorSpec(
-            "FULLY_CONNECTED",
-            (_ANY, _weights(2), _BIAS),
-            (_ANY,),
-            "FullyConnectedOptions",
-            attributes.fully_connected,
-            checks.fully_connected_problems,
-        ),
-        OperatorSpec("MAX_POOL_2D", (_IMAGE,), (_IMAGE,), "Pool2DOptions", attributes.pooling, checks.pooling_problems),
-        OperatorSpec(
-            "MEAN", (_ANY, _constant("axes")), (_ANY,), None, attributes.reduction, checks.reduction_problems, "neighbouring axes"
-        ),
-        OperatorSpec(
-            "PAD", (Argument("values", ranks=(1, 2, 3, 4)), _constant("paddings")), (_ANY,), None, attributes.pad, checks.pad_problems
-        ),
-        OperatorSpec(
-            "QUANTIZE",
-            (Argument("values", ("int8", "int16", "uint8", "float32")),),
-            (Argument("values", ("int8", "int32", "uint8")),),
-            None,
-            attributes.plain,
-            checks.quantize_problems,
-            "float32 and uint8 at the edges of the model; int8 to int8, int16 to int8 and int16 to int32",
-        ),
-        OperatorSpec(
-            "RESHAPE", (_ANY, Argument("shape", ("int32",), optional=True)), (_ANY,), None, attributes.plain, checks.reshape_problems
-        ),
-        OperatorSpec(
-            "SOFTMAX", (_ANY,), (Argument("values", ("int8", "int16")),), "SoftmaxOptions", attributes.softmax, checks.softmax_problems
-        ),
-        OperatorSpec(
-            "SVDF",
-            (
-                Argument("values", ranks=(2,)),
-                _weights(2, per_channel=False),
-                Argument("time weights", ("int8",), constant=True, ranks=(2,)),
-                Argument("bias", ("int32",), constant=True, optional=True),
-                Argument("state", ("int8",)),
-            ),
-            (_ANY,),
-            "SVDFOptions",
-            attributes.svdf,
-            checks.svdf_problems,
-        ),
-        OperatorSpec(
-            "TRANSPOSE",
-            (Argument("values", ranks=(1, 2, 3, 4)), _constant("permutation")),
-            (_ANY,),
-            None,
-            attributes.permutation,
-            checks.permutation_problems,
-        ),
-    )
-}
+        (_VALUES,),
+        "SVDFOptions",
+        attributes.svdf,
+        checks.svdf_problems,
+        "state and time weights both of int8 or both of int16",
+    ),
+    _unary("TANH"),
+    _moving("TILE", (_ANYTHING, _constant("multiples")), None, movement.tile),
+    OperatorSpec(
+        "TRANSPOSE",
+        (Argument("values", ranks=(1, 2, 3, 4, 5, 6)), _constant("permutation")),
+        (_VALUES,),
+        None,
+        attributes.permutation,
+        checks.permutation_problems,
+    ),
+    OperatorSpec(
+        "TRANSPOSE_CONV",
+        (_implied("output shape"), _weights(4), _IMAGE, _BIAS),
+        (_IMAGE,),
+        "TransposeConvOptions",
+        attributes.transposed_convolution,
+        checks.transposed_convolution_problems,
+        order=(2, 1, 3),
+    ),
+    _moving("UNPACK", (_ANYTHING,), "UnpackOptions", movement.unpack, _PARTS),
+)
+
+TABLE: dict[str, OperatorSpec] = {spec.name: spec for spec in _SPECS}
 """Every supported operator by its TFLite name."""
 
 
 def argument_problems(spec: OperatorSpec, inputs: list[Tensor | None], outputs: list[Tensor]) -> Iterator[str]:
     """What is wrong with the number, types and ranks of an operator's arguments."""
-    if len(inputs) > len(spec.inputs) or len(outputs) != len(spec.outputs):
-        yield f"{len(inputs)} inputs and {len(outputs)} outputs, at most {len(spec.inputs)} and exactly {len(spec.outputs)} are supported"
+    operands, results = _repeated(spec.inputs, len(inputs)), _repeated(spec.outputs, len(outputs))
+    if len(inputs) > len(operands) or len(outputs) != len(results):
+        yield f"{len(inputs)} inputs and {len(outputs)} outputs, at most {len(operands)} and exactly {len(results)} are supported"
         return
-    padded = inputs + [None] * (len(spec.inputs) - len(inputs))
-    for argument, tensor in (*zip(spec.inputs, padded, strict=True), *zip(spec.outputs, outputs, strict=True)):
-        if tensor is None:
-            if not argument.optional:
-                yield f"its {argument.role} is missing"
-            continue
-        where = f"{argument.role} {tensor.name!r}"
-        if tensor.dtype not in argument.dtypes:
-            yield f"{where} is {tensor.dtype}, supported: {', '.join(argument.dtypes)}"
-            continue
-        if argument.ranks and len(tensor.shape) not in argument.ranks:
-            yield f"{where} has {len(tensor.shape)} dimensions, supported: {', '.join(map(str, argument.ranks))}"
-        if argument.constant and tensor.data is None:
-            yield f"{where} is not a constant"
-        if tensor.dtype in ("int8", "int16", "uint8") and tensor.quantization is None:
-            yield f"{where} has no scale"
-        if tensor.quantization is not None and tensor.quantization.per_channel and not argument.per_channel:
-            yield f"{where} has a scale for each channel"
+    padded = [*inputs, *[None] * (len(operands) - len(inputs))]
+    for argument, tensor in (*zip(operands, padded, strict=True), *zip(results, outputs, strict=True)):
+        if not argument.implied:
+            yield from _argument_problems(argument, tensor)
+
+
+def _repeated(arguments: tuple[Argument, ...], count: int) -> tuple[Argument, ...]:
+    """The arguments that `count` tensors are meant for."""
+    missing = count - len(arguments) if arguments[-1].repeated else 0
+    return arguments + arguments[-1:] * missing
+
+
+def _argument_problems(argument: Argument, tensor: Tensor | None) -> Iterator[str]:
+    if tensor is None:
+        if not argument.optional:
+            yield f"its {argument.role} is missing"
+        return
+    where = f"{argument.role} {tensor.name!r}"
+    if tensor.dtype not in argument.dtypes:
+        yield f"{where} is {tensor.dtype}, supported: {', '.join(argument.dtypes)}"
+        return
+    if argument.ranks and len(tensor.shape) not in argument.ranks:
+        yield f"{where} has {len(tensor.shape)} dimensions, supported: {', '.join(map(str, argument.ranks))}"
+    if argument.constant and tensor.data is None:
+        yield f"{where} is not a constant"
+    if tensor.dtype in ("int8", "int16", "uint8") and tensor.quantization is None:
+        yield f"{where} has no scale"
+    if tensor.quantization is not None and tensor.quantization.per_channel and not argument.per_channel:
+        yield f"{where} has a scale for each channel"

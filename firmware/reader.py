@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from math import isfinite, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from hilnas.errors import ModelError
+from hilnas.firmware.folding import folded
 from hilnas.firmware.graph import ITEM_SIZES, Graph, Operator, Quantization, Tensor
 from hilnas.firmware.operator_attributes import Unsupported
 from hilnas.firmware.operators import TABLE, argument_problems
@@ -19,6 +21,7 @@ from hilnas.tflite.exits import Exits, read_exits
 IDENTIFIER = b"TFL3"
 MAX_TENSORS = 20_000
 MAX_OPERATORS = 10_000
+MAX_OPERANDS = 256
 MAX_TENSOR_BYTES = 2**28
 MAX_RANK = 6
 MAX_PROBLEMS = 40
@@ -58,6 +61,15 @@ def read_model(content: bytes, name: str = "the model") -> Graph:
         raise ModelError(f"{name} is damaged: {error}", _HINT) from error
 
 
+class _Entry(NamedTuple):
+    """An operator as the file has it."""
+
+    table: Any
+    name: str
+    inputs: list[int | None]
+    results: list[int]
+
+
 class _Reader:
     def __init__(self, content: bytes, name: str) -> None:
         self.content = content
@@ -69,7 +81,7 @@ class _Reader:
 
     def graph(self) -> Graph:
         """The whole model, checked."""
-        tensors = tuple(self._tensors())
+        tensors = list(self._tensors())
         exits = read_exits(self.content)
         inputs = self._edges(self.subgraph.Inputs, self.subgraph.InputsLength(), len(tensors), "input")
         outputs = self._edges(self.subgraph.Outputs, self.subgraph.OutputsLength(), len(tensors), "output")
@@ -79,8 +91,8 @@ class _Reader:
             outputs, output_names = self._exit_outputs(exits, names[2], outputs)
         else:
             output_names = tuple(names[1].get(index, tensors[index].name) for index in outputs)
-        operators, problems = self._operators(tensors)
-        graph = Graph(tensors, operators, inputs, outputs, input_names, output_names, exits if len(exits) else None)
+        operators, problems = self._operators(tensors, outputs)
+        graph = Graph(tuple(tensors), operators, inputs, outputs, input_names, output_names, exits if len(exits) else None)
         if not problems:
             problems = [*_operator_problems(graph), *_order_problems(graph)]
         if problems:
@@ -130,7 +142,7 @@ class _Reader:
         return np.frombuffer(raw, dtype).reshape(shape)
 
     def _edges(self, entry: Any, length: int, tensors: int, what: str) -> tuple[int, ...]:
-        count = self._count(length, 64, f"{what}s")
+        count = self._count(length, MAX_OPERANDS, f"{what}s")
         indices = tuple(int(entry(position)) for position in range(count))
         if not indices or len(set(indices)) != len(indices) or not all(0 <= index < tensors for index in indices):
             raise Unsupported(f"{what}s {list(indices)} are not tensors of the model")
@@ -141,8 +153,8 @@ class _Reader:
         if self.model.SignatureDefsLength() != 1:
             return {}, {}, {}
         signature = self.model.SignatureDefs(0)
-        inputs = [signature.Inputs(i) for i in range(self._count(signature.InputsLength(), 64, "signature inputs"))]
-        outputs = [signature.Outputs(i) for i in range(self._count(signature.OutputsLength(), 64, "signature outputs"))]
+        inputs = [signature.Inputs(i) for i in range(self._count(signature.InputsLength(), MAX_OPERANDS, "signature inputs"))]
+        outputs = [signature.Outputs(i) for i in range(self._count(signature.OutputsLength(), MAX_OPERANDS, "signature outputs"))]
         return (
             {int(entry.TensorIndex()): _text(entry.Name()) for entry in inputs},
             {int(entry.TensorIndex()): _text(entry.Name()) for entry in outputs},
@@ -158,38 +170,60 @@ class _Reader:
             raise Unsupported("its exits and its outputs are not the same tensors")
         return ordered, exits.output_names
 
-    def _operators(self, tensors: tuple[Tensor, ...]) -> tuple[tuple[Operator, ...], list[str]]:
+    def _operators(self, tensors: list[Tensor], outputs: tuple[int, ...]) -> tuple[tuple[Operator, ...], list[str]]:
+        """The operators that the outputs depend on. Results that follow from shapes and constants become constants of `tensors`."""
         operators: list[Operator] = []
         problems: list[str] = []
-        for index in range(self._count(self.subgraph.OperatorsLength(), MAX_OPERATORS, "operators")):
-            entry = self.subgraph.Operators(index)
-            name = self._operator_name(entry)
-            inputs = [_index(entry.Inputs(i), len(tensors)) for i in range(self._count(entry.InputsLength(), 64, "operands"))]
-            outputs = [_index(entry.Outputs(i), len(tensors)) for i in range(self._count(entry.OutputsLength(), 64, "results"))]
-            results = [output for output in outputs if output is not None]
-            where = f"{name} that writes {', '.join(repr(tensors[output].name) for output in results) or 'nothing'}"
+        for entry, name, inputs, results in self._needed(len(tensors), outputs):
+            where = f"{name} that writes {', '.join(repr(tensors[result].name) for result in results) or 'nothing'}"
             try:
-                operators.append(self._operator(entry, name, inputs, results, tensors))
+                operator = self._operator(entry, name, inputs, results, tensors)
+                values = folded(operator, tensors)
             except Unsupported as error:
                 problems.append(f"{where}: {error}")
+                continue
+            if values is None:
+                operators.append(operator)
+            else:
+                for result, value in zip(results, values, strict=True):
+                    tensors[result] = replace(tensors[result], data=value)
         return tuple(operators), problems
 
-    def _operator(self, entry: Any, name: str, inputs: list[int | None], outputs: list[int], tensors: tuple[Tensor, ...]) -> Operator:
+    def _needed(self, tensors: int, outputs: tuple[int, ...]) -> list[_Entry]:
+        """Operators whose results are needed; those that only say an output's shape are not."""
+        entries = [self._entry(self.subgraph.Operators(index), tensors) for index in range(self._operator_count())]
+        needed = set(outputs)
+        kept = []
+        for item in reversed(entries):
+            if needed.isdisjoint(item.results):
+                continue
+            implied = TABLE[item.name].implied if item.name in TABLE else frozenset()
+            kept.append(item)
+            needed.update(index for position, index in enumerate(item.inputs) if index is not None and position not in implied)
+        return kept[::-1]
+
+    def _operator_count(self) -> int:
+        return self._count(self.subgraph.OperatorsLength(), MAX_OPERATORS, "operators")
+
+    def _entry(self, entry: Any, tensors: int) -> _Entry:
+        inputs = [_index(entry.Inputs(i), tensors) for i in range(self._count(entry.InputsLength(), MAX_OPERANDS, "operands"))]
+        results = [_index(entry.Outputs(i), tensors) for i in range(self._count(entry.OutputsLength(), MAX_OPERANDS, "results"))]
+        return _Entry(entry, self._operator_name(entry), inputs, [result for result in results if result is not None])
+
+    def _operator(self, entry: Any, name: str, inputs: list[int | None], outputs: list[int], tensors: list[Tensor]) -> Operator:
         spec = TABLE.get(name)
         if spec is None:
             raise Unsupported("this operator is not supported")
+        inputs = [None if position in spec.implied else index for position, index in enumerate(inputs)]
         operands = [None if index is None else tensors[index] for index in inputs]
         results = [tensors[index] for index in outputs]
         problems = list(argument_problems(spec, operands, results))
         if problems:
             raise Unsupported("; ".join(problems))
-        options = getattr(schema, spec.options)() if spec.options else None
-        table = entry.BuiltinOptions()
-        if options is not None:
-            if table is None:
-                raise Unsupported("its options are missing")
-            options.Init(table.Bytes, table.Pos)
-        return Operator(name, tuple(inputs), tuple(outputs), spec.attributes(options, operands, results))
+        attributes = spec.attributes(_options(entry, spec.options), operands, results)
+        if spec.order:
+            inputs = [inputs[position] for position in spec.order if position < len(inputs)]
+        return Operator(name, tuple(inputs), tuple(outputs), attributes)
 
     def _operator_name(self, entry: Any) -> str:
         index = entry.OpcodeIndex()
@@ -200,6 +234,18 @@ class _Reader:
         if number == schema.BuiltinOperator.CUSTOM:
             return f"CUSTOM {_text(code.CustomCode())}"
         return str(_OPERATOR_NAMES.get(number, f"operator {number}"))
+
+
+def _options(entry: Any, kind: str | None) -> Any:
+    """The options of an operator that has some."""
+    if kind is None:
+        return None
+    table = entry.BuiltinOptions()
+    if table is None or entry.BuiltinOptionsType() != getattr(schema.BuiltinOptions, kind):
+        raise Unsupported("its options are missing")
+    options = getattr(schema, kind)()
+    options.Init(table.Bytes, table.Pos)
+    return options
 
 
 def _text(value: bytes | None) -> str:
@@ -256,3 +302,8 @@ def _order_problems(graph: Graph) -> Iterator[str]:
     for index in graph.outputs:
         if index not in known:
             yield f"output {graph.tensors[index].name!r} is never written"
+        if graph.tensors[index].data is not None:
+            yield f"output {graph.tensors[index].name!r} is a constant"
+    for index in graph.inputs:
+        if graph.tensors[index].data is not None or graph.tensors[index].variable:
+            yield f"input {graph.tensors[index].name!r} is a constant or a state"

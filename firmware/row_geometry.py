@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 from typing import TYPE_CHECKING
 
-from hilnas.firmware.graph import Convolution, Graph, Tensor
+from hilnas.firmware.graph import ITEM_SIZES, Convolution, Graph, Tensor
 from hilnas.firmware.streaming import Image, Stage
 
 if TYPE_CHECKING:
@@ -20,16 +19,17 @@ def stage_of(graph: Graph, layer: Layer, numbers: Mapping[int, int]) -> Stage | 
         return None
     activations = [index for index in operator.inputs if index is not None and graph.tensors[index].data is None]
     attributes = operator.attributes
-    window, strides, pad_top = 1, (1, 1), 0
+    window, strides, pad_top, image = 1, (1, 1), 0, _elements
     if isinstance(attributes, Convolution):
         if not has_rows(graph.input_of(operator)):
             return None
         height = graph.input_of(operator, 1).shape[1]
         window, strides, pad_top = (height - 1) * attributes.dilations[0] + 1, attributes.strides, attributes.padding.top
+        image = _image
     return Stage(
         kernel.row_wise,
-        _image(graph.tensors[activations[0]]),
-        _image(graph.tensors[operator.outputs[0]]),
+        image(graph.tensors[activations[0]]),
+        image(graph.tensors[operator.outputs[0]]),
         window,
         strides,
         pad_top,
@@ -45,8 +45,10 @@ def has_rows(tensor: Tensor) -> bool:
 
 
 def _image(tensor: Tensor) -> Image:
-    shape = tensor.shape
-    size = tensor.size_bytes // max(tensor.elements, 1)
-    if has_rows(tensor):
-        return Image(shape[1], shape[2], shape[3] * size)
-    return Image(1, prod(shape[:-1]), shape[-1] * size if shape else size)
+    return Image(tensor.shape[1], tensor.shape[2], tensor.shape[3] * ITEM_SIZES[tensor.dtype])
+
+
+def _elements(tensor: Tensor) -> Image:
+    """To an operator on single elements these are the pixels: it writes one before it has read the next of the same pixel."""
+    rows = tensor.shape[1] if has_rows(tensor) else 1
+    return Image(rows, tensor.elements // rows, ITEM_SIZES[tensor.dtype])

@@ -146,7 +146,7 @@ def _packed_rows(graph: Graph, operator: Operator, packed: _Packed) -> RowWise:
 def _packed_suits(graph: Graph, operator: Operator) -> bool:
     _, height, width, channels = graph.input_of(operator, 1).shape
     attributes = cast("Convolution", operator.attributes)
-    if attributes.dilations != (1, 1) or graph.output_of(operator).shape[3] % 2:
+    if attributes.dilations != (1, 1) or graph.output_of(operator).shape[3] % 2 or channels != graph.input_of(operator).shape[3]:
         return False
     padding = attributes.padding
     if height == width == 1:

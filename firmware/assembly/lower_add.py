@@ -11,7 +11,7 @@ from hilnas.firmware.assembly.requantise import scaled
 from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
 from hilnas.firmware.graph import Activation, Graph, Operator, Quantization
 from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise
-from hilnas.firmware.lowering import Lowering, quantization_of
+from hilnas.firmware.lowering import Lowering, adds_equal_shapes, quantization_of
 
 _ROWS = RowWise(Order.PIXELS, "hilnas_add_fitted_rows", call_instructions=60)
 _HEADROOM = 20
@@ -42,7 +42,7 @@ def _fitted(graph: Graph, operator: Operator) -> Plane | None:
 
 
 def _suits(graph: Graph, operator: Operator) -> bool:
-    return _fitted(graph, operator) is not None
+    return adds_equal_shapes(graph, operator) and _fitted(graph, operator) is not None
 
 
 def _kernel(_graph: Graph, _operator: Operator) -> Kernel:

@@ -51,16 +51,21 @@ typedef struct {
 
 typedef struct {
     hilnas_geometry geometry;
+    int16_t groups;
     int16_t input_zero_point;
     hilnas_output output;
     const void *weights;
     const hilnas_channel *channels;
 } hilnas_convolution;
 
-/* Weights: output channel, window row, window column, input channel. */
+/* Weights: output channel, window row, window column, input channel of the group that the output channel is in. */
 void hilnas_convolve(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
 void hilnas_convolve_rows(const hilnas_convolution *layer, const hilnas_rows *input, int32_t first, int32_t count,
                           int8_t *output);
+
+/* Weights: output channel, window row, window column, input channel. Padding is what a window over the output would
+ * have. */
+void hilnas_convolve_transposed(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
 
 /* Weights: window row, window column, output channel. Output channels are a multiple of input channels. */
 void hilnas_convolve_depthwise(const hilnas_convolution *layer, const int8_t *input, int8_t *output);
@@ -132,33 +137,81 @@ void hilnas_pool_average(const hilnas_pooling *layer, const int8_t *input, int8_
 void hilnas_pool_average_dsp(const hilnas_pooling *layer, const int8_t *input, int8_t *output);
 void hilnas_pool_maximum(const hilnas_pooling *layer, const int8_t *input, int8_t *output);
 
-/* The mean over the middle of three axes. */
+/* Over all places i of kept[] and j of reduced[]: output i is made from the inputs at i * kept_strides + j *
+ * reduced_strides. */
 typedef struct {
-    int32_t outer, reduced, inner;
-    int32_t bias; /* added to the sum of `reduced` inputs */
+    int32_t kept[3], kept_strides[3];
+    int32_t reduced[3], reduced_strides[3];
+    int32_t bias; /* of a mean: added to the sum of the inputs */
     int32_t multiplier, shift;
     hilnas_output output;
 } hilnas_reduction;
 
 void hilnas_reduce_mean(const hilnas_reduction *layer, const int8_t *input, int8_t *output);
+void hilnas_reduce_maximum(const hilnas_reduction *layer, const int8_t *input, int8_t *output);
+void hilnas_reduce_minimum(const hilnas_reduction *layer, const int8_t *input, int8_t *output);
 
-/* Four axes, the last one contiguous. Output place (i, j, k, l) comes from input i * strides[0] + j * strides[1] ... */
+/* Output i of sizes[] is made from the operands at i * first_strides and i * second_strides. */
 typedef struct {
-    int32_t sizes[4];
-    int32_t strides[4];
-} hilnas_permutation;
+    int32_t sizes[4], first_strides[4], second_strides[4];
+    hilnas_operand first, second;
+    int32_t multiplier, shift;
+    hilnas_output output;
+} hilnas_elementwise;
 
-void hilnas_transpose(const hilnas_permutation *layer, const int8_t *input, int8_t *output);
+void hilnas_add_broadcast(const hilnas_elementwise *layer, const int8_t *first, const int8_t *second, int8_t *output);
+void hilnas_subtract(const hilnas_elementwise *layer, const int8_t *first, const int8_t *second, int8_t *output);
+void hilnas_multiply(const hilnas_elementwise *layer, const int8_t *first, const int8_t *second, int8_t *output);
+void hilnas_maximum(const hilnas_elementwise *layer, const int8_t *first, const int8_t *second, int8_t *output);
+void hilnas_minimum(const hilnas_elementwise *layer, const int8_t *first, const int8_t *second, int8_t *output);
 
-/* Copies an input of sizes[] into an output of output_sizes[], at before[]; the rest of it holds `value`. */
+/* outputs[x + 128] is the output for x. */
 typedef struct {
-    int32_t sizes[4];
-    int32_t output_sizes[4];
-    int32_t before[4];
-    int32_t value;
-} hilnas_padding;
+    int32_t elements;
+    const int8_t *outputs;
+} hilnas_lookup;
 
-void hilnas_pad(const hilnas_padding *layer, const int8_t *input, int8_t *output);
+void hilnas_look_up(const hilnas_lookup *layer, const int8_t *input, int8_t *output);
+void hilnas_look_up_rows(const hilnas_lookup *layer, const hilnas_rows *input, int32_t first, int32_t count,
+                         int8_t *output);
+
+/* Bytes of an input that go to an output: over all places i of sizes[], from source_offset + i * source_strides to
+ * target_offset + i * target_strides. */
+typedef struct {
+    struct {
+        int32_t source, target, source_offset, target_offset;
+    } place;
+    int32_t sizes[4], source_strides[4], target_strides[4];
+} hilnas_block;
+
+/* The first `filled_bytes` of outputs[0] hold `fill` where no block goes. */
+typedef struct {
+    int32_t block_count;
+    const hilnas_block *blocks;
+    int32_t filled_bytes, fill;
+} hilnas_movement;
+
+void hilnas_move(const hilnas_movement *layer, const void *const *inputs, void *const *outputs);
+
+/* rows[y] and columns[x] say of which input pixel output pixel (y, x) is a copy. */
+typedef struct {
+    int32_t input_width, channels, output_height, output_width;
+    const int16_t *rows, *columns;
+} hilnas_nearest_resize;
+
+void hilnas_resize_nearest(const hilnas_nearest_resize *layer, const int8_t *input, int8_t *output);
+
+/* Between which two rows or columns an output lies, and how far from the first to the second, in 1/1024. */
+typedef struct {
+    int16_t lower, upper, fraction;
+} hilnas_neighbours;
+
+typedef struct {
+    int32_t input_width, channels, output_height, output_width;
+    const hilnas_neighbours *rows, *columns;
+} hilnas_bilinear_resize;
+
+void hilnas_resize_bilinear(const hilnas_bilinear_resize *layer, const int8_t *input, int8_t *output);
 
 /* exponentials[d] is exp(-d * scale * beta) in Q0.31 for a difference d to the maximum of the row; larger d count as 0.
  */
@@ -170,6 +223,16 @@ typedef struct {
 
 void hilnas_softmax_int8(const hilnas_softmax *layer, const int8_t *input, int8_t *output);
 void hilnas_softmax_int16(const hilnas_softmax *layer, const int8_t *input, int16_t *output);
+
+/* A difference d < `differences` is d * multiplier * 2^(shift - 31) in Q5.26; `inverse_` is the way back. */
+typedef struct {
+    hilnas_softmax softmax;
+    int32_t differences;
+    int32_t multiplier, shift;
+    int32_t inverse_multiplier, inverse_shift;
+} hilnas_logarithmic_softmax;
+
+void hilnas_log_softmax(const hilnas_logarithmic_softmax *layer, const int8_t *input, int8_t *output);
 
 typedef struct {
     int32_t elements;

@@ -1,4 +1,4 @@
-/* What both widths of SOFTMAX share: the reciprocal of the sum of exponentials. Source: gemmlowp's fixedpoint.h. */
+/* What SOFTMAX and LOG_SOFTMAX share: the reciprocal of the sum of exponentials. Source: gemmlowp's fixedpoint.h. */
 #ifndef HILNAS_SOFTMAX_H
 #define HILNAS_SOFTMAX_H
 
@@ -37,8 +37,7 @@ static inline int32_t hilnas_row_maximum(const hilnas_softmax *layer, const int8
     return maximum;
 }
 
-static inline hilnas_reciprocal hilnas_reciprocal_of_sum(const hilnas_softmax *layer, const int8_t *input,
-                                                         int32_t maximum) {
+static inline int32_t hilnas_sum_of_exponentials(const hilnas_softmax *layer, const int8_t *input, int32_t maximum) {
     int32_t sum = 0;
     for (int32_t c = 0; c < layer->classes; c++) {
         const int32_t difference = maximum - input[c];
@@ -46,6 +45,12 @@ static inline hilnas_reciprocal hilnas_reciprocal_of_sum(const hilnas_softmax *l
             sum += hilnas_divide_by_power_of_two(layer->exponentials[difference], SUM_INTEGER_BITS);
         }
     }
+    return sum;
+}
+
+static inline hilnas_reciprocal hilnas_reciprocal_of_sum(const hilnas_softmax *layer, const int8_t *input,
+                                                         int32_t maximum) {
+    const int32_t sum = hilnas_sum_of_exponentials(layer, input, maximum);
     const int32_t zeros = __builtin_clz((uint32_t)sum);
     const int32_t mantissa = (int32_t)(((uint32_t)sum << zeros) - (1u << 31));
     return (hilnas_reciprocal){hilnas_reciprocal_of_one_plus(mantissa), SUM_INTEGER_BITS - zeros};

@@ -10,22 +10,40 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-_TYPES = {"int8": 9, "uint8": 3, "int16": 7, "int32": 2, "int64": 4, "float32": 0}
+_TYPES = {"bool": 6, "int8": 9, "uint8": 3, "int16": 7, "int32": 2, "int64": 4, "float32": 0}
 _OPTIONS = {
     "ADD": schema.AddOptionsT,
     "AVERAGE_POOL_2D": schema.Pool2DOptionsT,
+    "CONCATENATION": schema.ConcatenationOptionsT,
     "CONV_2D": schema.Conv2DOptionsT,
     "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptionsT,
+    "DEPTH_TO_SPACE": schema.DepthToSpaceOptionsT,
     "FULLY_CONNECTED": schema.FullyConnectedOptionsT,
+    "LEAKY_RELU": schema.LeakyReluOptionsT,
     "MAX_POOL_2D": schema.Pool2DOptionsT,
     "MEAN": schema.ReducerOptionsT,
     "MUL": schema.MulOptionsT,
+    "PACK": schema.PackOptionsT,
     "PAD": schema.PadOptionsT,
+    "REDUCE_MAX": schema.ReducerOptionsT,
+    "REDUCE_MIN": schema.ReducerOptionsT,
     "RESHAPE": schema.ReshapeOptionsT,
+    "RESIZE_BILINEAR": schema.ResizeBilinearOptionsT,
+    "RESIZE_NEAREST_NEIGHBOR": schema.ResizeNearestNeighborOptionsT,
     "SOFTMAX": schema.SoftmaxOptionsT,
+    "SPACE_TO_DEPTH": schema.SpaceToDepthOptionsT,
+    "SPLIT": schema.SplitOptionsT,
+    "SPLIT_V": schema.SplitVOptionsT,
+    "SQUEEZE": schema.SqueezeOptionsT,
+    "STRIDED_SLICE": schema.StridedSliceOptionsT,
+    "SUB": schema.SubOptionsT,
+    "SVDF": schema.SVDFOptionsT,
     "TRANSPOSE": schema.TransposeOptionsT,
+    "TRANSPOSE_CONV": schema.TransposeConvOptionsT,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": schema.UnidirectionalSequenceLSTMOptionsT,
+    "UNPACK": schema.UnpackOptionsT,
 }
-_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4}
+_VERSIONS = {"BROADCAST_TO": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4}
 
 
 class ModelBuilder:
@@ -46,8 +64,9 @@ class ModelBuilder:
         data: NDArray[Any] | None = None,
         axis: int = 0,
         name: str = "",
+        variable: bool = False,
     ) -> int:
-        """Adds a tensor and returns its index; with `data` it is a constant."""
+        """Adds a tensor and returns its index; with `data` it is a constant, a `variable` keeps its value between runs."""
         tensor = schema.TensorT()
         tensor.shape = np.array(shape, np.int32)
         tensor.type = _TYPES[dtype]
@@ -59,6 +78,7 @@ class ModelBuilder:
             tensor.quantization.zeroPoint = np.full(len(scales), zero_point, np.int64)
             tensor.quantization.quantizedDimension = axis
         tensor.buffer = 0
+        tensor.isVariable = variable
         if data is not None:
             buffer = schema.BufferT()
             buffer.data = np.frombuffer(np.ascontiguousarray(data, dtype).tobytes(), np.uint8)
@@ -77,7 +97,7 @@ class ModelBuilder:
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-        code.version = _VERSIONS.get(name, 2)
+        code.version = _VERSIONS.get(name, 1)
         self.codes.append(code)
         operator = schema.OperatorT()
         operator.opcodeIndex = len(self.codes) - 1

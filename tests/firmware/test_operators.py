@@ -1,0 +1,47 @@
+"""Operators against TensorFlow Lite's reference kernels, byte by byte, over generated models: on this computer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from hilnas.firmware.host import build_host
+
+sys.path.insert(0, str(Path(__file__).parent))
+from comparison import assert_bit_exact
+from operator_cases import CASES, models, seeds
+
+SAMPLE, CAMPAIGN = 4, 60
+"""Models an operator, each of up to MOST cases."""
+
+MOST = 16
+_UNHURRIED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
+
+
+def _check(kind: str, examples: int, dsp: bool = False) -> None:
+    @settings(max_examples=examples, deadline=None, suppress_health_check=_UNHURRIED)
+    @given(models((kind,), MOST), seeds)
+    def check(content: bytes, seed: int) -> None:
+        model = build_host(content, dsp=dsp)
+        assert_bit_exact(content, lambda *values: model.run(*values)[0], seed)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_operator_is_bit_exact(kind: str) -> None:
+    _check(kind, SAMPLE)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("kind", CASES)
+def test_operator_is_bit_exact_over_many_models(kind: str) -> None:
+    _check(kind, CAMPAIGN)
+
+
+@pytest.mark.parametrize("kind", ["convolution", "depthwise convolution", "elementwise", "pooling"])
+def test_kernels_of_the_dsp_extension_are_bit_exact(kind: str) -> None:
+    _check(kind, SAMPLE, dsp=True)
