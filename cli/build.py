@@ -12,17 +12,55 @@ from hilnas.cli.output import json_option, print_json, print_table
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--board", "board_name", required=True, help="Name of a board, or path of a board's YAML.")
+@click.option("--board", "board_name", help="Name of a board, or path of a board's YAML.")
+@click.option("--host", "for_host", is_flag=True, help="For this computer instead of a board: portable C, a library and a program.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the image; it is replaced.")
 @json_option
-def command(model: Path, board_name: str, out: Path, as_json: bool) -> None:
+def command(model: Path, board_name: str | None, for_host: bool, out: Path, as_json: bool) -> None:
     """Compiles an int8 .tflite file MODEL for a board.
 
     Writes firmware.elf and manifest.json; in library/ the model's C with hilnas_infer, to be added to another project
     (docs/integrate.md); in src/ the rest of the C that the firmware is made from.
 
+    With --host, DIR/library is portable C for any processor, DIR/libhilnas_model.so it for this computer, and DIR/hilnas_model a
+    program that reads input tensors from standard input and writes, for each inference, the exit taken and the output tensors.
+
+    \b
     Example: hilnas build model.tflite --board nucleo-h743zi2 --out build/model
+             hilnas build model.tflite --host --out build/host
     """
+    if for_host == (board_name is not None):
+        raise click.UsageError("Give either --board or --host.")
+    if board_name is None:
+        _build_for_host(model, out, as_json)
+    else:
+        _build_for_board(model, board_name, out, as_json)
+
+
+def _build_for_host(model: Path, out: Path, as_json: bool) -> None:
+    from hilnas.firmware.host_library import build_host_folder
+    from hilnas.firmware.interface import MODEL_HEADER
+
+    build = build_host_folder(model, out)
+    program, plan = build.compiled.program, build.compiled.plan
+    document = {
+        "model": build.compiled.name,
+        "model_sha256": build.compiled.sha256,
+        "macs": program.macs,
+        "arena_bytes": plan.arena_bytes,
+        "weight_bytes": sum(layer.kernel.weight_bytes for layer in program.layers),
+        "out": str(out),
+        "library": str(build.sources),
+        "shared_library": str(build.shared),
+        "program": str(build.program),
+    }
+    if as_json:
+        print_json(document)
+        return
+    click.echo(f"{build.shared} and {build.program} are for this computer; {build.sources} is portable C, include {MODEL_HEADER}.")
+
+
+def _build_for_board(model: Path, board_name: str, out: Path, as_json: bool) -> None:
     from hilnas.boards.board import load_board
     from hilnas.firmware.build import build_image
     from hilnas.firmware.interface import MODEL_HEADER

@@ -36,6 +36,7 @@ def _rows(measurement: Measurement) -> list[tuple[str, object]]:
     cycles = None if measurement.cycles is None else f"{measurement.cycles:,} ({measurement.cycles_source})"
     rows: list[tuple[str, object]] = [
         ("bit-exact", {True: "yes", False: "no", None: None}[measurement.bit_exact]),
+        ("tensors compared", measurement.provenance.get("tensors_compared")),
         ("latency", latency),
         ("cycles", cycles),
         ("instructions", _count(measurement.instructions)),

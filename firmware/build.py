@@ -12,12 +12,12 @@ from pathlib import Path
 from hilnas import __version__
 from hilnas.boards.board import Board
 from hilnas.boards.linker import arena_section, linker_script
-from hilnas.errors import BuildError, DoesNotFitError, StoreError
-from hilnas.files import read_input
+from hilnas.errors import BuildError, DoesNotFitError
+from hilnas.files import read_input, replaced_folder
 from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
 from hilnas.firmware.compile import CompiledModel, compile_model
 from hilnas.firmware.host import KERNELS_FOLDER
-from hilnas.firmware.image import ELF_NAME, Allocation, FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
+from hilnas.firmware.image import ELF_NAME, MODEL_COPY, Allocation, FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
 from hilnas.firmware.library import INTERFACE_HEADER, LIBRARY_FOLDER, library_needs, write_library
 from hilnas.firmware.protocol import c_header
 from hilnas.firmware.size import arena_memories, read_sections, section_totals
@@ -48,22 +48,19 @@ def build_image(model: Path, board: Board, out: Path) -> FirmwareImage:
         StoreError: the disk refused.
     """
     content = read_input(model)
-    sections = {memory: arena_section(memory) for memory in board.placement.arena}
-    compiled = compile_model(content, model.name, arena_memories(board), sections)
+    compiled = compile_for_board(content, model.name, board)
     _check_flash(compiled, board)
-    build_id = _build_id(compiled, board)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-            made = Path(folder) / "image"
-            image = _build(compiled, board, build_id, made)
-            image.save()
-            if out.exists():
-                out.rename(Path(folder) / "old")
-            made.rename(out)
-    except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror}", "Free some space or choose another folder.") from error
+    with replaced_folder(out) as folder:
+        (folder / MODEL_COPY).write_bytes(content)
+        image = _build(compiled, board, _build_id(compiled, board), folder)
+        image.save()
     return FirmwareImage(out, image.manifest)
+
+
+def compile_for_board(content: bytes, name: str, board: Board) -> CompiledModel:
+    """Compiles a .tflite file to C for a board; see `build_image`."""
+    sections = {memory: arena_section(memory) for memory in board.placement.arena}
+    return compile_model(content, name, arena_memories(board), sections)
 
 
 def core_flags(board: Board) -> tuple[str, ...]:
@@ -73,7 +70,7 @@ def core_flags(board: Board) -> tuple[str, ...]:
 
 def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> FirmwareImage:
     source, library = folder / SOURCE_FOLDER, folder / LIBRARY_FOLDER
-    source.mkdir(parents=True)
+    source.mkdir()
     library.mkdir()
     write_library(compiled, library)
     _write_sources(compiled, board, build_id, source)

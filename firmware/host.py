@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,9 @@ FLAGS = ("-std=gnu11", "-O2", "-fPIC", *WARNINGS)
 TAKE_EXITS = 1
 _MEMORY = {"host": 2**30}
 _SECTIONS = {"host": ".arena.host"}
+
+
+_Callback = ctypes.CFUNCTYPE(None, ctypes.c_uint32)
 
 
 class _CTensor(ctypes.Structure):
@@ -38,12 +41,24 @@ class HostModel:
         self._inputs = self._edges("hilnas_inputs", graph.inputs)
         self._outputs = self._edges("hilnas_outputs", graph.outputs)
 
-    def run(self, *inputs: NDArray[np.generic], take_exits: bool = False) -> tuple[tuple[NDArray[np.generic], ...], int]:
-        """One inference: outputs in the manifest's order (stale behind a taken exit), and the exit taken."""
+    def run(
+        self, *inputs: NDArray[np.generic], take_exits: bool = False, at_mark: Callable[[], None] | None = None
+    ) -> tuple[tuple[NDArray[np.generic], ...], int]:
+        """One inference: outputs in the manifest's order (stale behind a taken exit), and the exit taken. `at_mark` is called with every
+        hilnas_layer_mark."""
         for edge, values in zip(self._inputs, inputs, strict=True):
             edge[...] = values.reshape(edge.shape)
+        callback = _Callback(lambda _: at_mark()) if at_mark is not None else _Callback()
+        ctypes.c_void_p.in_dll(self._library, "hilnas_host_mark").value = ctypes.cast(callback, ctypes.c_void_p).value
         taken = int(self._library.hilnas_run(ctypes.c_uint32(TAKE_EXITS if take_exits else 0)))
         return tuple(edge.copy() for edge in self._outputs), taken
+
+    def read_arena(self, memory: str, offset: int, size_bytes: int) -> bytes:
+        """Bytes of the arena."""
+        graph, plan = self.compiled.program.graph, self.compiled.plan
+        place = next(item for item in plan.placed if item.buffer.tensor == graph.storage(graph.inputs[0]))
+        assert place.memory == memory
+        return ctypes.string_at(int(self._inputs[0].ctypes.data) - place.offset + offset, size_bytes)
 
     def _edges(self, symbol: str, tensors: Sequence[int]) -> list[NDArray[np.generic]]:
         table = (_CTensor * len(tensors)).in_dll(self._library, symbol)
@@ -65,18 +80,34 @@ def build_host(content: bytes, name: str = "model", dsp: bool = False, flags: Se
         ToolMissingError: there is no C compiler.
         BuildError: it failed.
     """
-    compiled = compile_model(content, name, _MEMORY, _SECTIONS, dsp, assembly=False)
+    compiled = compile_for_host(content, name, dsp)
     with tempfile.TemporaryDirectory(prefix="hilnas-") as folder:
-        library = Path(folder) / "model.so"
         compiled.write(Path(folder))
-        sources = [Path(folder) / source for source in compiled.sources]
-        includes = (KERNELS_FOLDER, RUNTIME_FOLDER)
-        objects = [
-            compile_cached(HOST, KERNELS_FOLDER / kernel, (*FLAGS, *flags, *(f"-D{define}" for define in defines)), includes)
-            for kernel, defines in compiled.kernels
-        ]
-        HOST.run([*FLAGS, *flags, "-shared", *(f"-I{include}" for include in includes), *sources, *objects, "-o", library])
+        library = Path(folder) / "model.so"
+        link_host(compiled, Path(folder), library, flags)
         try:
             return HostModel(compiled, library)
         except OSError as error:
             raise BuildError(f"the library of {name} cannot be loaded: {error}") from error
+
+
+def compile_for_host(content: bytes, name: str, dsp: bool = False) -> CompiledModel:
+    """Compiles a .tflite file to C for this computer; see `build_host`."""
+    return compile_model(content, name, _MEMORY, _SECTIONS, dsp, assembly=False)
+
+
+def link_host(compiled: CompiledModel, folder: Path, target: Path, flags: Sequence[str] = ()) -> None:
+    """Makes `target` from the model's sources in `folder`: a shared library, or a program if it has no suffix.
+
+    Raises:
+        ToolMissingError: there is no C compiler.
+        BuildError: it failed.
+    """
+    includes = (KERNELS_FOLDER, RUNTIME_FOLDER)
+    objects = [
+        compile_cached(HOST, KERNELS_FOLDER / kernel, (*FLAGS, *flags, *(f"-D{define}" for define in defines)), includes)
+        for kernel, defines in compiled.kernels
+    ]
+    kind, own = (["-shared"], "host_mark.c") if target.suffix else ([], "host_main.c")
+    sources = [*(folder / source for source in compiled.sources), RUNTIME_FOLDER / own]
+    HOST.run([*FLAGS, *flags, *kind, f"-I{folder}", *(f"-I{include}" for include in includes), *sources, *objects, "-o", target])

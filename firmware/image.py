@@ -13,6 +13,8 @@ from hilnas.files import read_input, write_atomically
 
 ELF_NAME = "firmware.elf"
 MANIFEST_NAME = "manifest.json"
+MODEL_COPY = "model.tflite"
+"""What the image was made from."""
 
 
 @dataclass(frozen=True)

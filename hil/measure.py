@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hilnas.boards.board import Board
 from hilnas.errors import InputError
 from hilnas.firmware.build import build_image
 from hilnas.firmware.image import FirmwareImage, Manifest
+from hilnas.hil.layer_check import check_layers
 from hilnas.hil.measurement import ExitStatistics, LayerMeasurement, Measurement
 from hilnas.hil.samples import Samples
 from hilnas.hil.target import Inference, Target, TargetRun, Tensor
@@ -25,8 +27,11 @@ from hilnas.hil.verify import INPUT_SETS, check_same_edges, first_difference, ve
 from hilnas.tflite.reference import ReferenceModel
 
 
-def deploy(model: Path, board: Board, target: Target, out: Path, seed: int = 0, data: Samples | None = None) -> Measurement:
-    """Builds a .tflite for a board into the folder `out`, measures it, and compares every output with the reference kernels'.
+def deploy(
+    model: Path, board: Board, target: Target, out: Path, seed: int = 0, data: Samples | None = None, verify_layers: bool = False
+) -> Measurement:
+    """Builds a .tflite for a board into the folder `out`, measures it, and compares every output with the reference kernels'; with
+    `verify_layers` the output of every layer, too, on the target `host` or on the emulator.
 
     Raises:
         ModelError: the file is not an int8 model that the engine supports.
@@ -35,7 +40,15 @@ def deploy(model: Path, board: Board, target: Target, out: Path, seed: int = 0, 
         ConnectError, TargetError: see `Target.run`.
     """
     check_board(target.name, board.name, board.targets)
-    return measure(build_image(model, board, out), board, target, ReferenceModel.load(model), seed, data)
+    image, reference = build_image(model, board, out), ReferenceModel.load(model)
+    measurement = measure(image, board, target, reference, seed, data)
+    if not verify_layers:
+        return measurement
+    check = check_layers(image, board, target.name, reference, seed)
+    provenance = measurement.provenance | {"tensors_compared": len(check.tensors)}
+    if check.difference is None:
+        return replace(measurement, provenance=provenance)
+    return replace(measurement, bit_exact=False, provenance=provenance | {"first_difference": check.difference})
 
 
 def measure(

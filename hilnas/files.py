@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hilnas.errors import InputError, StoreError
@@ -31,6 +33,26 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror}", "Free some space or choose another folder.") from error
+
+
+@contextmanager
+def replaced_folder(out: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `out` when the block ends; if it fails, `out` stays as it was.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            made = Path(folder) / "made"
+            made.mkdir()
+            yield made
+            if out.exists():
+                out.rename(Path(folder) / "old")
+            made.rename(out)
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror}", "Free some space or choose another folder.") from error
 
 
 def read_input(path: Path) -> bytes:

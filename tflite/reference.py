@@ -119,6 +119,11 @@ class ReferenceModel:
         value: Tensor = self._interpreter.get_tensor(index)
         return value
 
+    def has(self, index: int, dtype: str, elements: int) -> bool:
+        """Whether the file has a tensor of that index, type and number of elements."""
+        detail = self._details.get(index)
+        return detail is not None and np.dtype(detail["dtype"]) == dtype and int(np.prod(detail["shape"], dtype=np.int64)) == elements
+
     def _edge(self, index: int, name: str = "") -> Edge:
         detail = self._details[index]
         scales, zero_points = detail["quantization_parameters"]["scales"], detail["quantization_parameters"]["zero_points"]

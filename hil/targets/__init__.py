@@ -15,6 +15,12 @@ def _emulator(_: BoardSelection) -> Target:
     return EmulatorTarget()
 
 
+def _host(_: BoardSelection) -> Target:
+    from hilnas.hil.targets.host import HostTarget
+
+    return HostTarget()
+
+
 def _qemu(_: BoardSelection) -> Target:
     from hilnas.hil.targets.qemu import QemuTarget
 
@@ -41,6 +47,7 @@ def _farm(selection: BoardSelection) -> Target:
 
 _CREATE: dict[str, Callable[[BoardSelection], Target]] = {
     "emulator": _emulator,
+    "host": _host,
     "qemu": _qemu,
     "renode": _renode,
     "serial": _serial,
@@ -63,10 +70,10 @@ def create_target(name: str, selection: BoardSelection | None = None) -> Target:
 
 
 def check_board(target: str, board_name: str, targets: tuple[str, ...]) -> None:
-    """Checks that a board can run on a target.
+    """Checks that a board can run on a target; this computer runs what is for any board.
 
     Raises:
         InputError: it cannot.
     """
-    if target not in targets:
+    if target != "host" and target not in targets:
         raise InputError(f"board {board_name} does not run on target {target}", f"It runs on: {', '.join(targets)}.")

@@ -1,0 +1,44 @@
+"""A model for this computer, or for any other without an engine of its own: portable C, a shared library and a program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hilnas.files import read_input, replaced_folder
+from hilnas.firmware.compile import CompiledModel
+from hilnas.firmware.host import compile_for_host, link_host
+from hilnas.firmware.library import LIBRARY_FOLDER, write_library
+
+SHARED_NAME = "libhilnas_model.so"
+PROGRAM_NAME = "hilnas_model"
+
+
+@dataclass(frozen=True, eq=False)
+class HostBuild:
+    """What was built: the model, its sources, the shared library, and the program (runtime/host_main.c says what it reads and writes)."""
+
+    compiled: CompiledModel
+    sources: Path
+    shared: Path
+    program: Path
+
+
+def build_host_folder(model: Path, out: Path) -> HostBuild:
+    """Builds a .tflite file for this computer in the folder `out`, which it replaces; on failure `out` stays as it was.
+
+    Raises:
+        InputError: the file cannot be read.
+        ModelError: it is damaged or holds what the engine does not support.
+        ToolMissingError: there is no C compiler.
+        BuildError: it failed.
+        StoreError: the disk refused.
+    """
+    compiled = compile_for_host(read_input(model), model.name)
+    with replaced_folder(out) as folder:
+        sources = folder / LIBRARY_FOLDER
+        sources.mkdir()
+        write_library(compiled, sources)
+        link_host(compiled, sources, folder / SHARED_NAME)
+        link_host(compiled, sources, folder / PROGRAM_NAME)
+    return HostBuild(compiled, out / LIBRARY_FOLDER, out / SHARED_NAME, out / PROGRAM_NAME)
