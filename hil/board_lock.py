@@ -101,15 +101,15 @@ H = TypeVar("H", bound=Holdable)
 
 
 @contextmanager
-def hold_any(candidates: Callable[[], Sequence[H]], wait_s: float) -> Iterator[H]:
-    """Holds the first candidate that is free; waits for one at most `wait_s` seconds, asks again who the candidates are, and says for whom.
+def hold_any(candidates: Callable[[], Sequence[H]], try_acquire: Callable[[H], bool], wait_s: float) -> Iterator[H]:
+    """Holds the first candidate that `try_acquire` gets; waits for one at most `wait_s` seconds, asking again who they are; says for whom.
 
     Raises:
         ConnectError: all stay in use.
     """
     give_up = time.monotonic() + wait_s
     is_said = False
-    while (held := next((one for one in candidates() if one.try_acquire()), None)) is None:
+    while (held := next((one for one in candidates() if try_acquire(one)), None)) is None:
         holders = "; ".join(f"{one.name} is used by {one.holder()}" for one in candidates())
         if time.monotonic() >= give_up:
             raise ConnectError(f"no board is free after {wait_s:g} s: {holders}", "Wait for it to end, or end it.")

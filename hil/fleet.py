@@ -41,7 +41,7 @@ class Fleet:
         attempts: list[str] = []
         while True:
             with (
-                hold_any(self._candidates, self._persistence.wait_s) as bench,
+                hold_any(self._candidates, self._try_acquire, self._persistence.wait_s) as bench,
                 progress(f"running on {bench.name}", len(inputs)) as advance,
             ):
                 self._used(bench).touch()
@@ -63,6 +63,14 @@ class Fleet:
         if not left:
             raise ConnectError(f"no board is left: {'; '.join(set_aside(self._aside))}", "Repair them, or name others.")
         return left
+
+    def _try_acquire(self, bench: Bench) -> bool:
+        """Whether the board could be taken; one that cannot even be asked for is set aside."""
+        try:
+            return bench.try_acquire()
+        except ConnectError as error:
+            self._set_aside(bench, error)
+            return False
 
     def _set_aside(self, bench: Bench, error: HilnasError) -> None:
         _log.warning("board %s is set aside: %s", bench.name, error.message)

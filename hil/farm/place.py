@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -16,13 +18,16 @@ from hilnas.errors import ConnectError, InputError, ToolMissingError
 from hilnas.hil.flashers.virtual import VirtualFlasher
 from hilnas.hil.measurement import CYCLES_MEASURED, CYCLES_MODELLED
 
-FLASH_S = 120.0
-"""What flashing may take."""
+ANSWER_S = 120.0
+"""What anything that is asked of a place may take: acquiring it, flashing it."""
+RELEASE_S = 60.0
 VIRTUAL_CLASS = "HilnasVirtualBoard"
 """The class of a resource that is the probe of a virtual board, exported beside its serial port: its one parameter is `probe`."""
 
 _HOLDER = Path(__file__).with_name("place_holder.py")
 _CLIENT = "labgrid-client"
+
+_log = logging.getLogger(__name__)
 
 
 def labgrid_python() -> Path | None:
@@ -79,7 +84,11 @@ class FarmPlace:
     def release(self) -> None:
         """See `Bench`."""
         if self._process is not None:
-            self._process.communicate()
+            try:
+                self._process.communicate(timeout=RELEASE_S)
+            except subprocess.TimeoutExpired:
+                # It goes on trying: to kill it would leave the place taken.
+                _log.warning("place %s is not released after %g s", self.name, RELEASE_S)
             self._process = None
 
     def holder(self) -> str:
@@ -90,7 +99,7 @@ class FarmPlace:
         """See `Bench`. A real board is flashed by OpenOCD on its own host."""
         virtual = self._parameters(VIRTUAL_CLASS)
         if virtual:
-            return VirtualFlasher().flash(elf, board, str(virtual["probe"]), FLASH_S)
+            return VirtualFlasher().flash(elf, board, str(virtual["probe"]), ANSWER_S)
         if board.flashing is None or board.flashing.openocd is None:
             raise InputError(
                 f"board {board.name} cannot be flashed in a farm", "Its board file names no script of OpenOCD; see docs/boards.md."
@@ -126,6 +135,8 @@ class FarmPlace:
 
     def _answer(self) -> dict[str, Any]:
         assert self._process is not None and self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], ANSWER_S)[0]:
+            return {"error": f"no answer for {ANSWER_S:g} s"}
         answer: dict[str, Any] = json.loads(self._process.stdout.readline() or "{}")
         return answer
 

@@ -143,11 +143,11 @@ def test_a_place_in_use_is_waited_for_and_its_user_named(farm: Farm) -> None:
     held, wanted = farm.place(), farm.place()
     assert held.try_acquire()
     try:
-        with pytest.raises(ConnectError, match=rf"{PLACE} is used by \S+/\S+"), hold_any(lambda: [wanted], 0.0):
+        with pytest.raises(ConnectError, match=rf"{PLACE} is used by \S+/\S+"), hold_any(lambda: [wanted], FarmPlace.try_acquire, 0.0):
             pass
     finally:
         held.release()
-    with hold_any(lambda: [wanted], 0.0):
+    with hold_any(lambda: [wanted], FarmPlace.try_acquire, 0.0):
         pass
 
 
@@ -166,13 +166,19 @@ sys.stdin.read()
         assert client.stdout.readline() == "True\n"
         assert not farm.place().try_acquire()
         client.send_signal(how)
-    with hold_any(lambda: [farm.place()], LIMIT_S):
+    with hold_any(lambda: [farm.place()], FarmPlace.try_acquire, LIMIT_S):
         pass
 
 
 def test_an_unknown_place_is_an_error(farm: Farm) -> None:
     with pytest.raises(ConnectError, match="nowhere"):
         FarmPlace("nowhere", farm.coordinator).try_acquire()
+
+
+def test_a_place_that_is_gone_is_set_aside(farm: Farm, tiny: Any) -> None:
+    target = FarmTarget(BoardSelection(places=("nowhere", PLACE), coordinator=farm.coordinator, persistence=PERSISTENCE))
+    result = target.run(tiny.build(BOARD), load_board(BOARD), tiny.inputs, take_exits=False)
+    assert result.target_version.startswith(f"place {PLACE}")
 
 
 def test_no_coordinator_is_an_error() -> None:
