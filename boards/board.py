@@ -105,12 +105,14 @@ class Uart(_Declaration):
 class Flashing(_Declaration):
     """How images get into the board: what can flash it, in the order in which it is tried, and what the tools call the part.
 
-    `openocd` is the script for OpenOCD's `-f`, `pyocd` the target type of pyOCD.
+    `openocd` is the script for OpenOCD's `-f`, `pyocd` the target type of pyOCD. `device_id` is what the part says of itself (the lowest
+    12 bits of DBGMCU_IDCODE): OpenOCD writes to no other part.
     """
 
     flashers: tuple[Literal["openocd", "st-flash", "pyocd", "stm32cubeprogrammer"], ...] = Field(min_length=1)
     openocd: str | None = None
     pyocd: str | None = None
+    device_id: int | None = Field(default=None, ge=0, lt=2**12)
 
     @model_validator(mode="after")
     def _is_named(self) -> Flashing:

@@ -10,6 +10,9 @@ from pathlib import Path
 from hilnas.hil.flashers.failures import no_answer, no_permission, no_power, no_probe, not_verified, probe_busy, write_protected, wrong_part
 from hilnas.hil.flashers.tool import Job, ToolFlasher
 
+# DBGMCU_IDCODE: RM0385; RM0433, RM0399 and RM0455.
+_IDCODE_F7, _IDCODE_H7 = 0xE0042000, 0x5C001000
+
 
 class OpenOcd(ToolFlasher):
     """OpenOCD 0.12. The first attempt goes through the ST-LINK's own commands, which every ST-LINK has.
@@ -28,7 +31,7 @@ class OpenOcd(ToolFlasher):
         no_answer(
             r"unable to connect to the target|Error connecting DP|target examination failed|Target not examined yet|timed out while waiting"
         ),
-        wrong_part(r"Cannot identify target as|UNEXPECTED idcode"),
+        wrong_part(r"the part is 0x|Cannot identify target as|UNEXPECTED idcode"),
         not_verified(r"\*\* Verify Failed \*\*|checksum mismatch|contents differ"),
         write_protected(r"failed erasing sectors|device protected|failed writing|\*\* Programming Failed \*\*"),
         no_probe(r"open failed"),
@@ -49,10 +52,21 @@ class OpenOcd(ToolFlasher):
                 # No server: two boards may be flashed at once.
                 *("-c", "gdb_port disabled; tcl_port disabled; telnet_port disabled"),
                 *("-f", f"interface/{interface}.cfg", "-c", f"transport select {transport}", *serial),
-                *("-f", job.flashing.openocd or "", "-c", f"reset_config {reset}"),
+                *("-f", job.flashing.openocd or "", "-c", f"reset_config {reset}", *_identified(job)),
                 *("-c", f"program {_quoted(str(job.elf))} verify reset exit"),
             ]
         ]
+
+
+def _identified(job: Job) -> list[str]:
+    """Ends OpenOCD where another part than the board file's is found: one with another supply could not be reached afterwards."""
+    if job.flashing.device_id is None:
+        return []
+    register = _IDCODE_F7 if job.board.startup == "stm32f746" else _IDCODE_H7
+    wanted = f"{job.flashing.device_id:#x}"
+    refusal = f'echo [format "the part is 0x%x, not {wanted}" $part]; shutdown error'
+    check = f"set part [expr {{[read_memory {register:#x} 32 1] & 0xfff}}]; if {{$part != {wanted}}} {{ {refusal} }}"
+    return ["-c", "init", "-c", check]
 
 
 def _quoted(text: str) -> str:

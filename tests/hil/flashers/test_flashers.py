@@ -7,6 +7,7 @@ STM32CubeProgrammer by its users' logs.
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hilnas.hil.flashers.cubeprogrammer import CubeProgrammer
 from hilnas.hil.flashers.openocd import OpenOcd
 from hilnas.hil.flashers.pyocd import PyOcd
 from hilnas.hil.flashers.stflash import StFlash, flash_content
-from hilnas.hil.flashers.tool import ATTEMPTS, ToolFlasher
+from hilnas.hil.flashers.tool import ATTEMPTS, Job, ToolFlasher
 from hilnas.hil.probes import attached_boards
 
 BOARD = load_board("nucleo-h743zi2")
@@ -241,6 +242,21 @@ def test_a_path_with_blanks_and_brackets_reaches_openocd_as_one_word(stand_ins: 
     stand_ins.make(OpenOcd(), (PROOF["openocd"], 0))
     OpenOcd().flash(moved, BOARD, None, LIMIT_S)
     assert r"my\ \[image\]\ \$x\;\ \{y\}/firmware.elf" in stand_ins.calls[0]
+
+
+@pytest.mark.parametrize(("idcode", "ends_well"), [(0x20036450, True), (0x10036480, False)])
+def test_openocd_writes_to_no_other_part(elf: Path, tmp_path: Path, idcode: int, ends_well: bool) -> None:
+    """The very commands, in the real OpenOCD, with a memory that is made up: there is no probe to read it over."""
+    assert BOARD.flashing is not None
+    (arguments,) = OpenOcd().commands(Job(elf, BOARD, BOARD.flashing, None, under_reset=False, folder=tmp_path))
+    check = next(argument for argument in map(str, arguments) if "read_memory" in argument)
+    made_up = f"proc read_memory {{address width count}} {{ if {{$address != 0x5C001000}} {{ error address }}; return {idcode:#x} }}"
+    command = ["openocd", "-c", made_up, "-c", check, "-c", "echo written; shutdown"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == ends_well == ("written" in done.stderr)
+    assert (
+        any(failure.pattern.search(done.stderr) for failure in OpenOcd().failures if "not the board file's" in failure.problem) != ends_well
+    )
 
 
 def test_st_flash_gets_the_flash_as_the_elf_has_it(stand_ins: StandIns, tmp_path: Path, elf: Path) -> None:
