@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import methodcaller
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -101,7 +102,9 @@ H = TypeVar("H", bound=Holdable)
 
 
 @contextmanager
-def hold_any(candidates: Callable[[], Sequence[H]], try_acquire: Callable[[H], bool], wait_s: float) -> Iterator[H]:
+def hold_any(
+    candidates: Callable[[], Sequence[H]], wait_s: float, try_acquire: Callable[[H], bool] = methodcaller("try_acquire")
+) -> Iterator[H]:
     """Holds the first candidate that `try_acquire` gets; waits for one at most `wait_s` seconds, asking again who they are; says for whom.
 
     Raises:

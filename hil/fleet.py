@@ -41,7 +41,7 @@ class Fleet:
         attempts: list[str] = []
         while True:
             with (
-                hold_any(self._candidates, self._try_acquire, self._persistence.wait_s) as bench,
+                hold_any(self._candidates, self._persistence.wait_s, self._try_acquire) as bench,
                 progress(f"running on {bench.name}", len(inputs)) as advance,
             ):
                 self._used(bench).touch()

@@ -89,12 +89,12 @@ def test_who_waits_is_told_for_whom_and_gives_up(caplog: pytest.LogCaptureFixtur
     message = f"{lock.name} is used by process {os.getpid()} \\(.*pytest"
     with (
         pytest.raises(ConnectError, match=f"no board is free after 0.3 s: {message}"),
-        hold_any(lambda: [same], BoardLock.try_acquire, 0.3),
+        hold_any(lambda: [same], 0.3),
     ):
         pass
     assert "waiting for a board" in caplog.text
     lock.release()
-    with hold_any(lambda: [same], BoardLock.try_acquire, 0.0) as held:
+    with hold_any(lambda: [same], 0.0) as held:
         assert held is same
         assert not lock.try_acquire()
     assert lock.try_acquire()

@@ -143,11 +143,11 @@ def test_a_place_in_use_is_waited_for_and_its_user_named(farm: Farm) -> None:
     held, wanted = farm.place(), farm.place()
     assert held.try_acquire()
     try:
-        with pytest.raises(ConnectError, match=rf"{PLACE} is used by \S+/\S+"), hold_any(lambda: [wanted], FarmPlace.try_acquire, 0.0):
+        with pytest.raises(ConnectError, match=rf"{PLACE} is used by \S+/\S+"), hold_any(lambda: [wanted], 0.0):
             pass
     finally:
         held.release()
-    with hold_any(lambda: [wanted], FarmPlace.try_acquire, 0.0):
+    with hold_any(lambda: [wanted], 0.0):
         pass
 
 
@@ -166,7 +166,7 @@ sys.stdin.read()
         assert client.stdout.readline() == "True\n"
         assert not farm.place().try_acquire()
         client.send_signal(how)
-    with hold_any(lambda: [farm.place()], FarmPlace.try_acquire, LIMIT_S):
+    with hold_any(lambda: [farm.place()], LIMIT_S):
         pass
 
 
