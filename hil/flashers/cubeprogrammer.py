@@ -36,6 +36,6 @@ class CubeProgrammer(ToolFlasher):
 
     def commands(self, job: Job) -> Sequence[Sequence[str | Path]]:
         """See `ToolFlasher`."""
-        serial = [] if job.probe is None else [f"sn={job.probe}"]
+        serial = [] if not job.probe else [f"sn={job.probe}"]
         mode = ["mode=UR", "reset=HWrst"] if job.under_reset else ["mode=NORMAL"]
         return [["-c", "port=SWD", *serial, *mode, "-w", job.elf, "-v", "-rst"]]

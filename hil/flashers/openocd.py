@@ -46,7 +46,7 @@ class OpenOcd(ToolFlasher):
         """See `ToolFlasher`."""
         interface, transport = ("stlink-dap", "dapdirect_swd") if job.under_reset else ("stlink", "hla_swd")
         reset = "srst_only srst_nogate connect_assert_srst" if job.under_reset else "srst_only"
-        serial = [] if job.probe is None else ["-c", f"adapter serial {_quoted(job.probe)}"]
+        serial = [] if not job.probe else ["-c", f"adapter serial {_quoted(job.probe)}"]
         return [
             [
                 # No server: two boards may be flashed at once.

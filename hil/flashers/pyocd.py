@@ -56,7 +56,7 @@ class PyOcd(ToolFlasher):
 
     def commands(self, job: Job) -> Sequence[Sequence[str | Path]]:
         """See `ToolFlasher`."""
-        serial = [] if job.probe is None else ["--uid", f"stlink:{job.probe}"]
+        serial = [] if not job.probe else ["--uid", f"stlink:{job.probe}"]
         mode = ["--connect", "under-reset"] if job.under_reset else []
         target = ["--target", job.flashing.pyocd or ""]
         load: list[str | Path] = ["load", "--no-wait", "--no-config", "--verbose", *serial, *target, *mode, "--format", "elf", job.elf]

@@ -48,7 +48,7 @@ class StFlash(ToolFlasher):
         address, content = flash_content(job.elf, job.board)
         binary = job.folder / "image.bin"
         binary.write_bytes(content)
-        serial = [] if job.probe is None else ["--serial", job.probe]
+        serial = [] if not job.probe else ["--serial", job.probe]
         under_reset = ["--connect-under-reset"] if job.under_reset else []
         return [["--reset", *under_reset, *serial, "write", binary, f"{address:#010x}"]]
 

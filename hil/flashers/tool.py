@@ -98,6 +98,8 @@ class ToolFlasher(ABC):
                     f"{self.name} has not ended after {timeout_s:.0f} s",
                     f"Unplug the board and plug it in again; by hand: {shlex.join(command)}",
                 ) from error
+            except OSError as error:
+                raise ToolMissingError(f"{command[0]} cannot be started: {error.strerror}", f"Install it again: {self.install}") from error
             if code:
                 return self._failure(said, command, f"ended with exit code {code}"), said
         return (None if re.search(self.proof, said) else self._failure(said, command, "does not say that it verified the flash")), said

@@ -232,6 +232,15 @@ def test_a_tool_that_hangs_is_ended(stand_ins: StandIns, tmp_path: Path, elf: Pa
         StFlash().flash(elf, BOARD, None, 1.0)
 
 
+def test_a_tool_that_cannot_be_started_is_named(stand_ins: StandIns, tmp_path: Path, elf: Path) -> None:
+    program = tmp_path / "st-flash"
+    program.write_text("#!/nonexistent/interpreter\n")
+    program.chmod(0o755)
+    assert StFlash().version() is None
+    with pytest.raises(ToolMissingError, match="st-flash cannot be started: No such file"):
+        StFlash().flash(elf, BOARD, None, LIMIT_S)
+
+
 def test_a_path_with_blanks_and_brackets_reaches_openocd_as_one_word(stand_ins: StandIns, tmp_path: Path, elf: Path) -> None:
     strange = tmp_path / "my [image] $x; {y}"
     strange.mkdir()
