@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hilnas.errors import InputError
@@ -109,6 +109,8 @@ def _segments(data: bytes, offset: int, size: int, count: int) -> list[Segment]:
             if start + length > len(data):
                 raise ValueError("it is truncated")
             segments.append(Segment(address, data[start : start + length], run_address, run_size))
+    if all(segment.address == 0 for segment in segments):  # a linker that leaves the physical addresses out
+        segments = [replace(segment, address=segment.run_address) for segment in segments]
     if not any(segment.data for segment in segments):
         raise ValueError("it has nothing to load")
     return segments

@@ -33,7 +33,7 @@ _END_SYMBOLS = ("__end__", "end", "_end")
 class Start:
     """Addresses: of the table of vectors, of the initial stack, and of the first instruction with its Thumb bit.
 
-    The heap lies between `heap_base` and `heap_limit`; both are 0 where there is none.
+    The heap lies between `heap_base`, 0 if it is not known, and `heap_limit`.
     """
 
     vectors: int
@@ -98,7 +98,10 @@ def _ram(board: Board) -> list[Memory]:
 
 
 def _with_heap(start: Start, elf: Elf, board: Board) -> Start:
-    """The heap goes from the end of the program's data to the stack, or to the end of that RAM if the stack is not above it."""
+    """The heap goes from the end of the program's data to the stack, or to the end of that RAM if the stack is not above it.
+
+    Where the ELF does not tell where its data end (armlink's does not), it begins where the C library thinks: 0.
+    """
     data_ends = [segment.run_address + segment.run_size for segment in elf.segments]
     ends = [elf.symbols[name] for name in _END_SYMBOLS if name in elf.symbols] or sorted(data_ends, reverse=True)
     for end in ends:
@@ -106,4 +109,4 @@ def _with_heap(start: Start, elf: Elf, board: Board) -> Start:
             if memory.base <= end < memory.end:
                 limit = start.stack_pointer if end < start.stack_pointer <= memory.end else memory.end
                 return replace(start, heap_base=(end + 7) & ~7, heap_limit=limit)
-    return start
+    return replace(start, heap_limit=start.stack_pointer)

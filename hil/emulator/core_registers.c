@@ -15,6 +15,7 @@ enum {
     CCSIDR = 0xD80,
     CSSELR = 0xD84,
     MPU_TYPE = 0xD90,
+    DHCSR = 0xDF0,
     DEMCR = 0xDFC,
     ICIALLU = 0xF50, /* the first of the registers that maintain caches and branch prediction */
     BPIALL = 0xF78,  /* and the last */
@@ -38,6 +39,10 @@ static uint32_t systick_wraps(const peripherals *all, const peripheral *self, ui
 
 void peripherals_set_vectors(peripherals *all, uint32_t address) {
     all->scs->words[VTOR / 4] = address;
+}
+
+void peripherals_attach_debugger(peripherals *all) {
+    all->scs->words[DHCSR / 4] = 1; /* C_DEBUGEN */
 }
 
 bool peripherals_interrupt(peripherals *all) {

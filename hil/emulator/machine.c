@@ -266,6 +266,9 @@ bool machine_reset(machine *self, uint32_t vectors) {
 bool machine_start(machine *self, uint32_t vectors, uint32_t stack_pointer, uint32_t entry) {
     peripherals_reset(&self->peripherals);
     peripherals_set_vectors(&self->peripherals, vectors);
+    if (self->is_any_firmware) {
+        peripherals_attach_debugger(&self->peripherals);
+    }
     self->return_address = NOWHERE;
     return uc_reg_write(self->uc, UC_ARM_REG_SP, &stack_pointer) == UC_ERR_OK &&
            uc_reg_write(self->uc, UC_ARM_REG_PC, &entry) == UC_ERR_OK;

@@ -81,6 +81,9 @@ bool peripherals_idle(const peripherals *self);
 /* Where the table of vectors is until the firmware moves it. */
 void peripherals_set_vectors(peripherals *self, uint32_t address);
 
+/* The firmware sees a debugger, which answers its semihosting calls. */
+void peripherals_attach_debugger(peripherals *self);
+
 /* Whether an exception is pending that the firmware has asked for. */
 bool peripherals_interrupt(peripherals *self);
 

@@ -69,6 +69,7 @@ SECTIONS {
   .fini_array : { __fini_array_start = .; KEEP(*(.fini_array*)) __fini_array_end = .; } >FLASH
   _sidata = LOADADDR(.data);
   .data : { _sdata = .; *(.data*) . = ALIGN(4); _edata = .; } >AXI AT>FLASH
+  .arena (NOLOAD) : { *(.bss.hilnas_arena*) } >DTCM
   .bss (NOLOAD) : { _sbss = .; *(.bss*) *(COMMON) . = ALIGN(4); _ebss = .; end = .; } >AXI
 }
 """
@@ -101,13 +102,16 @@ _CORE = ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard", "-O2")
 _NEWLIB = ("--specs=nano.specs", "--specs=rdimon.specs", "-u", "_printf_float")
 
 
-def compile_hosted(source: str, folder: Path) -> Path:
-    """Compiles C as others do for a STM32H743: vendor-like start-up code and linker script, newlib, semihosting."""
+def compile_hosted(source: str, folder: Path, library: Path | None = None) -> Path:
+    """Compiles C as others do for a STM32H743: vendor-like start-up code and linker script, newlib, semihosting; and a library of C."""
     (folder / "main.c").write_text(source)
     (folder / "startup.c").write_text(STARTUP)
     (folder / "flash.ld").write_text(LINKER_SCRIPT)
     elf = folder / "hosted.elf"
-    ARM.run([*_CORE, folder / "main.c", folder / "startup.c", "-nostartfiles", "-T", folder / "flash.ld", *_NEWLIB, "-o", elf])
+    sources = [folder / "main.c", folder / "startup.c"]
+    if library is not None:
+        sources += [*sorted(library.glob("*.c")), *sorted(library.glob("*.S")), f"-I{library}"]
+    ARM.run([*_CORE, *sources, "-nostartfiles", "-T", folder / "flash.ld", *_NEWLIB, "-o", elf])
     return elf
 
 

@@ -8,10 +8,13 @@ import pytest
 
 from hilnas.boards.board import Board
 from hilnas.errors import InputError, TargetError, TargetTimeoutError
+from hilnas.firmware.build import build_image
 from hilnas.hil.elf import read_elf
 from hilnas.hil.entry import find_start
+from hilnas.hil.targets.emulator import EmulatorTarget
 from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf
 from hilnas.hil.timing import CacheRule, TimingMode
+from hilnas.hil.verify import verification_inputs
 
 Compile = Callable[[str], Path]
 
@@ -34,7 +37,7 @@ static const char *initialised[2] = {"one", "two"};
 int main(void) {
     float f = made;
     char *block = malloc(100);
-    printf("%s %d %.3f %d\n", initialised[1], made, (double)f / 8, block != 0);
+    printf("%s %d %.3f %d\n", initialised[1], made, (double)f / 8, block != 0 && R(0xE000EDF0) == 1);
     fprintf(stderr, "to stderr\n");
     for (int turn = 0; turn < 3; turn++) { mark(); work(100 * (turn + 1)); }
     printf("clock %d, file %d\n", clock() >= 0, fopen("weights.bin", "rb") != 0);
@@ -136,6 +139,26 @@ def check_newlib(result: TimedRun, console: str) -> None:
 
 def test_newlib_with_a_vendors_start_up_code(hosted: Compile, board: Board) -> None:
     check_newlib(*run(hosted(NEWLIB), board))
+
+
+def test_somebody_elses_program_around_our_library_takes_what_our_firmware_takes(
+    programs: ModuleType, data_folder: Path, tmp_path: Path, board: Board
+) -> None:
+    """Other start-up code, another linker script and C library, another way to measure: the same kernels."""
+    image = build_image(data_folder / "tflite" / "mlperf_tiny" / "kws_dscnn_int8.tflite", board, tmp_path / "image")
+    source = (
+        PRELUDE
+        + """
+    #include "hilnas_model.h"
+    static int8_t input[HILNAS_INPUT_BYTES], output[HILNAS_OUTPUT_BYTES];
+    int main(void) { for (int turn = 0; turn < 3; turn++) { mark(); hilnas_infer(input, output); } return 0; }"""
+    )
+    result, _ = run(programs.compile_hosted(source, tmp_path, image.folder / "library"), board)
+    inference = EmulatorTarget().run(image, board, [verification_inputs(image.manifest, 0)[0]], take_exits=False).inferences[0]
+    assert result.warnings == ()
+    for interval in result.intervals:
+        assert interval.instructions == pytest.approx(inference.instructions, rel=0.01)
+        assert interval.cycles == pytest.approx(inference.cycles, rel=0.03)
 
 
 def test_newlib_without_a_table_of_vectors_in_ram(programs: ModuleType, tmp_path: Path, board: Board) -> None:
@@ -277,6 +300,16 @@ def test_a_mark_may_be_an_address(convolution: Path, board: Board) -> None:
     address = read_elf(convolution).address_of("mark")
     by_address = run_elf(convolution, board, RunOptions(mark=f"{address:#x}"), lambda text: None)
     assert by_address == run_elf(convolution, board, RunOptions(mark="mark"), lambda text: None)
+
+
+def test_an_elf_without_physical_addresses_is_loaded_at_its_virtual_ones(convolution: Path, tmp_path: Path, board: Board) -> None:
+    elf = bytearray(convolution.read_bytes())
+    for index in range(elf[44]):
+        at = int.from_bytes(elf[28:32], "little") + 32 * index
+        elf[at + 12 : at + 16] = bytes(4)
+    (tmp_path / "virtual.elf").write_bytes(elf)
+    options = RunOptions(mark="mark")
+    assert run(tmp_path / "virtual.elf", board, options) == run(convolution, board, options)
 
 
 def test_an_elf_for_memories_that_the_board_has_not(programs: ModuleType, tmp_path: Path, board: Board) -> None:
