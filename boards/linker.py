@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from string import Template
 
 from hilnas.boards.board import BOARDS_FOLDER, Board
 
 TEMPLATE = BOARDS_FOLDER / "linker.ld.in"
+GUARD_BYTES = 32
+"""In front of an arena and behind it (firmware/runtime/guard.c)."""
+
+_GUARD = f". += {GUARD_BYTES};"
 
 
 def arena_section(memory: str) -> str:
@@ -14,8 +19,8 @@ def arena_section(memory: str) -> str:
     return f".bss.hilnas_arena_{memory}"
 
 
-def linker_script(board: Board) -> str:
-    """The linker script (GNU ld) of `board`.
+def linker_script(board: Board, arenas: Collection[str]) -> str:
+    """The linker script (GNU ld) of `board` for a model with arenas in the memories `arenas`, each between two guards.
 
     Code marked `.ramcode` goes to `placement.ramcode`; on a board without it, it stays where all code is.
     """
@@ -24,7 +29,8 @@ def linker_script(board: Board) -> str:
         f"    {name} ({'rx' if memory.kind == 'flash' else 'rwx'}) : ORIGIN = {memory.base:#010x}, LENGTH = {memory.size}"
         for name, memory in board.memories.items()
     )
-    sections = {f".arena.{memory}": memory for memory in placement.arena}
+    sections = {f".arena.{memory}": memory for memory in placement.arena if memory in arenas}
+    places = "\n".join(f"        LONG(ADDR({section})) LONG(SIZEOF({section}))" for section in sections)
     return Template(TEMPLATE.read_text()).substitute(
         board=board.name,
         memories="\n".join(memories),
@@ -33,9 +39,10 @@ def linker_script(board: Board) -> str:
         stack=placement.stack,
         ramcode=placement.ramcode or placement.text,
         stack_bytes=board.stack_bytes,
-        zeroed="\n".join(f"        LONG(ADDR({section})) LONG(SIZEOF({section}))" for section in sections),
+        zeroed=places,
+        guarded=places,
         arenas="\n".join(
-            f"    {section} (NOLOAD) : ALIGN(32) {{ *({arena_section(memory)}) . = ALIGN(4); }} > {memory}"
+            f"    {section} (NOLOAD) : ALIGN(32) {{ {_GUARD} *({arena_section(memory)}) . = ALIGN(4); {_GUARD} }} > {memory}"
             for section, memory in sections.items()
         ),
     )

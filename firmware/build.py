@@ -25,6 +25,9 @@ from hilnas.firmware.stack_need import stack_need
 from hilnas.firmware.toolchain import ARM, WARNINGS, compile_cached
 
 SOURCE_FOLDER = "src"
+STACK_GUARD_BYTES = 32
+"""STACK_GUARD_WORDS of runtime/stack.h."""
+
 # The last flag keeps the compiler from turning loops into calls of memcpy, which the runtime has only in a small form.
 _COMMON_FLAGS = (
     *("-std=gnu11", "-mthumb", "-ffunction-sections", "-fdata-sections", "-fno-common", *WARNINGS),
@@ -79,7 +82,9 @@ def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -
         needs = library_needs(compiled, core_flags(board), objects)
         write_library(compiled, library, needs)
         elf = _link(compiled, board, folder, objects)
-    return FirmwareImage(folder, _manifest(compiled, board, build_id, elf, needs))
+    manifest = _manifest(compiled, board, build_id, elf, needs)
+    _check_stack(manifest, board)
+    return FirmwareImage(folder, manifest)
 
 
 def _link(compiled: CompiledModel, board: Board, folder: Path, objects: Sequence[Path]) -> Path:
@@ -109,7 +114,7 @@ def _model_objects(compiled: CompiledModel, flags: Sequence[str], library: Path,
 
 def _write_sources(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> None:
     """Everything beside the library that the image is compiled from, so that it can be compiled without hilnas."""
-    (folder / "linker.ld").write_text(linker_script(board))
+    (folder / "linker.ld").write_text(linker_script(board, compiled.plan.arenas))
     (folder / "hilnas_protocol.h").write_text(c_header())
     (folder / "hilnas_board.h").write_text(support_header(board, build_id, __version__, len(compiled.program.layers)))
     for path in (*RUNTIME_FOLDER.glob("*.h"), *support_sources(board)):
@@ -130,7 +135,7 @@ def _build_id(compiled: CompiledModel, board: Board) -> str:
     """Names the image by everything that it is made from."""
     digest = hashlib.sha256()
     sources = (*sorted(KERNELS_FOLDER.glob("*.[ch]")), *sorted(RUNTIME_FOLDER.glob("*.[ch]")))
-    made = (compiled.sha256, compiled.source, compiled.assembly, linker_script(board), c_header())
+    made = (compiled.sha256, compiled.source, compiled.assembly, linker_script(board, compiled.plan.arenas), c_header())
     for part in (*made, board.model_dump_json(), __version__, ARM.version, *core_flags(board), *(path.read_text() for path in sources)):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:16]
@@ -143,6 +148,15 @@ def _check_flash(compiled: CompiledModel, board: Board) -> None:
         raise DoesNotFitError(
             f"{compiled.name} needs {needed - size} bytes more flash than {board.name} has, for its weights alone: {needed} of {size}",
             "Take a smaller model or a board with more flash.",
+        )
+
+
+def _check_stack(manifest: Manifest, board: Board) -> None:
+    if manifest.stack_bytes > board.stack_bytes - STACK_GUARD_BYTES:
+        raise DoesNotFitError(
+            f"{manifest.model} needs {manifest.stack_bytes} bytes of stack, {board.name} has {board.stack_bytes} with a guard of "
+            f"{STACK_GUARD_BYTES}",
+            "Give the board file a larger stack_bytes.",
         )
 
 

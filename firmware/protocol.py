@@ -19,8 +19,9 @@ Device to host:
     done seq layers exit cycles crc stack runs   `layers` were reported; `crc` of all written outputs in order; `stack`: its peak, bytes;
                                                  `runs`: inferences since the last hello, so that no reset goes unseen
     nak seq                                      the last line was damaged: send it again
-    error seq reason                             the command cannot be done; before a hello, `never-ready register`: start-up waited
-                                                 in vain for this bit, and the clock is not the board's
+    error seq reason                             the command cannot be done; `arena-overrun`: the run wrote outside its arenas; before a
+                                                 hello, `never-ready register`: start-up waited in vain for this bit, and the clock is
+                                                 not the board's
     fault seq kind pc lr sp cfsr hfsr mmfar bfar the processor faulted
 
 A repeated `run` with the `seq` of the last one is answered from memory, not run again. While the model runs, a byte with the high

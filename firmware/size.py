@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hilnas.boards.board import Board
+from hilnas.boards.linker import GUARD_BYTES
 from hilnas.errors import BuildError
 
 RUNTIME_RAM_BYTES = 4096
@@ -46,7 +47,7 @@ def arena_memories(board: Board) -> dict[str, int]:
         size = board.memories[name].size
         size -= board.stack_bytes if name == placement.stack else 0
         size -= RUNTIME_RAM_BYTES if name == placement.data else 0
-        memories[name] = max(size, 0)
+        memories[name] = max(size - 2 * GUARD_BYTES, 0)
     return memories
 
 

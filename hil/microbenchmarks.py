@@ -91,7 +91,7 @@ def build_suite(suite: tuple[Microbenchmark, ...], board: Board, elf: Path) -> s
     with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
         folder = Path(name)
         (folder / "suite.S").write_text(assembly)
-        (folder / "linker.ld").write_text(linker_script(board))
+        (folder / "linker.ld").write_text(linker_script(board, board.placement.arena))
         (folder / "hilnas_board.h").write_text(support_header(board, build_id, "", 1))
         (folder / "hilnas_protocol.h").write_text(c_header())
         sources = [path for path in support_sources(board) if path.name not in _REPLACED]

@@ -159,7 +159,12 @@ class Session:
             raise self._refused(command, line)
         return line
 
-    def _refused(self, command: str, line: Line) -> ProtocolError:
+    def _refused(self, command: str, line: Line) -> TargetError:
+        if line.values.get("reason") == "arena-overrun":
+            return TargetError(
+                f"the firmware of {self._image.manifest.model} has written outside its arenas",
+                "This is a defect of the engine: please report it with the model.",
+            )
         return ProtocolError(f"the target refuses {command!r}: {line.values.get('reason')}", "Is the image the one that was flashed?")
 
     def _ask(self, command: str, reply: str, **values: int | str | bytes) -> Line:

@@ -1,5 +1,6 @@
 #include "report.h"
 #include "core.h"
+#include "guard.h"
 #include "hilnas.h"
 #include "hilnas_board.h"
 #include "hilnas_protocol.h"
@@ -130,7 +131,13 @@ static void obey_run(uint32_t seq) {
             say_error(seq, "input-crc");
             return;
         }
+        guards_set();
         run_model(seq, flags);
+        if (!guards_intact()) {
+            last.seq = 0;
+            say_error(seq, "arena-overrun");
+            return;
+        }
     }
     uint32_t layers = 0;
     for (uint32_t i = 0; i < HILNAS_LAYER_COUNT; i++) {

@@ -140,7 +140,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", board_names())
 def test_linker_script_has_every_memory_and_every_arena(name: str) -> None:
     board = load_board(name)
-    script = linker_script(board)
+    script = linker_script(board, board.placement.arena)
     assert "$" not in script
     for memory, place in board.memories.items():
         assert f"ORIGIN = {place.base:#010x}, LENGTH = {place.size}" in script

@@ -68,7 +68,7 @@ class TinyFirmware:
 
     def _build(self, board: Board, second_layer: str, build_id: str) -> FirmwareImage:
         folder = Path(tempfile.mkdtemp(dir=self._folder))
-        (folder / "board.ld").write_text(linker_script(board))
+        (folder / "board.ld").write_text(linker_script(board, board.placement.arena))
         (folder / "hilnas_board.h").write_text(support_header(board, build_id, "tiny", 2))
         (folder / "hilnas_protocol.h").write_text(c_header())
         model = folder / "model.c"

@@ -210,6 +210,17 @@ def test_a_reset_midway_is_named(tiny: Any) -> None:
             session.infer(tiny.inputs[1], take_exits=False)
 
 
+@pytest.mark.parametrize("place", ["-1", "-32", "sizeof arena", "sizeof arena + 31"])
+def test_writing_outside_an_arena_is_named(tiny: Any, place: str) -> None:
+    """The first and the last byte of both guards."""
+    image = tiny.build(BOARD, f"((volatile int8_t *)arena)[(int)({place})] = 1;")
+    with machine_of(image) as machine:
+        session = open_session(machine, image)
+        session.connect()
+        with pytest.raises(TargetError, match="outside its arenas"):
+            session.infer(tiny.inputs[0], take_exits=False)
+
+
 def test_a_reset_between_inferences_is_named(tiny: Any) -> None:
     image = tiny.build(BOARD)
     with machine_of(image) as machine:
