@@ -34,6 +34,8 @@ INSTALL = (
 _START_S = 120.0
 _COMMAND_S = 600.0
 _STOP_S = 5.0
+_END_S = 2.0
+"""How long an end takes that has begun."""
 _SLICE = 'emulation RunFor "0.001"'
 """How far one look at the UART lets time go on: half a million instructions."""
 _DELIVERY_S = 0.01
@@ -161,7 +163,9 @@ def _renode(log: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], Monitor]]
 
 def _explained(error: ConnectError | TargetError, process: subprocess.Popen[bytes], log: IO[bytes]) -> ConnectError | TargetError:
     """The error itself, or what Renode said at its end if that is what is behind it."""
-    if process.poll() is None:
+    try:
+        process.wait(_END_S)  # its connections close before it has ended
+    except subprocess.TimeoutExpired:
         return error
     log.seek(0)
     said = log.read().decode(errors="replace").strip().splitlines()

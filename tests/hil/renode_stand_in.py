@@ -109,6 +109,7 @@ def main() -> None:
     server = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("-P") + 1])))
     monitor = server.accept()[0]
     monitor.sendall(stand_in.greeting)
+    Path(os.environ["HILNAS_STAND_IN"] + ".pid").write_text(str(os.getpid()))
     with Path(os.environ["HILNAS_STAND_IN"] + ".commands").open("w") as log:
         for line in monitor.makefile("r"):
             print(line, end="", file=log, flush=True)

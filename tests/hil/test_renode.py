@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import socket
 import sys
 import threading
@@ -179,6 +180,8 @@ def test_it_counts_instructions_and_claims_no_cycles(tiny: Any, renode: Callable
     sent = commands.read_text().splitlines()
     assert sent.count("cpu ExecutedInstructions") == 2 * len(tiny.inputs)
     assert sum(command.startswith("emulation RunFor") for command in sent) > 0
+    with pytest.raises(ProcessLookupError):  # no process is left
+        os.kill(int(commands.with_suffix(".pid").read_text()), 0)
 
 
 def test_a_command_that_renode_refuses_is_named_with_its_reason(tiny: Any, renode: Callable[..., Path]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hilnas.boards.board import load_board
+from hilnas.boards.board import board_names, load_board
 from hilnas.errors import ConnectError, InputError, ToolMissingError
 from hilnas.hil.flashers import TOOLS, choose_flasher
 from hilnas.hil.flashers.cubeprogrammer import CubeProgrammer
@@ -24,6 +24,7 @@ from hilnas.hil.flashers.tool import ATTEMPTS, Job, ToolFlasher
 from hilnas.hil.probes import attached_boards
 
 BOARD = load_board("nucleo-h743zi2")
+BOARDS = tuple(name for name in board_names() if "serial" in load_board(name).targets)
 PROBE = "004200253137511233333639"
 LIMIT_S = 60.0
 PROOF = {
@@ -85,6 +86,22 @@ def test_the_real_tool_without_a_probe_says_what_to_check(tool: ToolFlasher, pro
         tool.flash(elf, BOARD, probe, LIMIT_S)
     assert "hilnas boards --attached" in error.value.hint
     assert " times" not in error.value.message
+
+
+@pytest.mark.parametrize("under_reset", [False, True])
+@pytest.mark.parametrize("tool", [OpenOcd(), StFlash(), PyOcd()], ids=lambda tool: tool.name)
+def test_the_real_tool_understands_every_command(tool: ToolFlasher, under_reset: bool, tiny: Any, tmp_path: Path) -> None:
+    """Options, scripts and parts of every board: what a tool did not know would be said before it looks for a probe."""
+    if attached_boards():
+        pytest.skip("a board is attached")
+    program = tool.program()
+    assert program is not None, f"missing: {tool.install}"
+    for board in map(load_board, BOARDS if tool.name == "openocd" else BOARDS[:1]):
+        assert board.flashing is not None
+        job = Job(tiny.build(board).elf, board, board.flashing, PROBE, under_reset, tmp_path)
+        done = subprocess.run([*program, *map(str, tool.commands(job)[0])], capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert next(failure for failure in tool.failures if failure.pattern.search(said)).problem == "no ST-LINK found", said
 
 
 OPENOCD_HEAD = "Open On-Chip Debugger 0.12.0\nInfo : clock speed 1800 kHz\n"
