@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,14 @@ from hilnas.firmware.build import build_image
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
+from hilnas.hil.entry import find_start
 from hilnas.hil.profile import function_instructions
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import Tensor
 from hilnas.hil.targets.emulator import EmulatorTarget, MachineTransport
 from hilnas.hil.targets.qemu import PROGRAM, QemuTarget
 from hilnas.hil.targets.qemu_counts import InstructionCounts, counting_plugin
+from hilnas.hil.timing import TimingMode, TimingModel
 from hilnas.hil.verify import verification_inputs
 
 BOARD = load_board("qemu-m7")
@@ -44,10 +48,20 @@ NOT_COMPARED = {
     "line_put_number",
     "crc32_update",
     "core_start_caches",
+    "for_each_data_line",
     "line_end",
     "line_receive",
     "report_loop",
 }
+
+
+def hosted_programs() -> ModuleType:
+    path = Path(__file__).with_name("timing") / "programs.py"
+    specification = importlib.util.spec_from_file_location("hosted_programs", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 def on_emulator(image: FirmwareImage, inputs: tuple[Tensor, ...], slice_instructions: int = 20_000_000) -> dict[int, int]:
@@ -101,6 +115,78 @@ def test_counts_do_not_depend_on_the_load_of_the_host(data_folder: Path, tmp_pat
         for process in busy:
             process.kill()
             process.wait()
+
+
+# Much of a C library, and what compilers make of it: soft and hard floating point, tables of jumps, recursion, long jumps.
+LIBRARY = r"""
+#include <math.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static int by_value(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+static uint64_t ackermann(uint64_t m, uint64_t n) {
+    return m == 0 ? n + 1 : n == 0 ? ackermann(m - 1, 1) : ackermann(m - 1, ackermann(m, n - 1));
+}
+static int chosen(unsigned n, int x) {
+    switch (n % 8) {
+    case 0: return x * 3; case 1: return x / 7; case 2: return x % 11; case 3: return abs(x);
+    case 4: return x << 3; case 5: return (int)sqrtf((float)abs(x)); case 6: return -x; default: return x ^ 0x55;
+    }
+}
+static char text[4096];
+int main(void) {
+    static int values[300];
+    static jmp_buf back;
+    uint32_t state = 1;
+    volatile int turns = 0;
+    for (int i = 0; i < 300; i++) { state = state * 1664525 + 1013904223; values[i] = chosen(state >> 16, (int)state >> 8); }
+    qsort(values, 300, sizeof values[0], by_value);
+    char *end = text;
+    for (int i = 0; i < 300; i += 10)
+        end += sprintf(end, "%d %.6g %lld|", values[i], exp(sin((double)values[i])), (long long)values[i] * values[i] / (i + 1));
+    if (setjmp(back) < 3) { turns = turns + 1; longjmp(back, turns); }
+    end += sprintf(end, "%d %g %lu\n", turns, strtod("-1.25e-3", NULL), (unsigned long)ackermann(2, 9));
+    char *copy = malloc(sizeof text);
+    memmove(copy, text, sizeof text);
+    register int operation __asm("r0") = 4;
+    register const char *argument __asm("r1") = copy;
+    __asm volatile("bkpt 0xab" : "+r"(operation) : "r"(argument) : "memory");
+    return 3;
+}
+"""
+
+
+def test_a_whole_program_takes_the_same_instructions_at_every_address(tmp_path: Path) -> None:
+    """From reset to its exit, with no host in between: nothing is left out."""
+    programs = hosted_programs()
+    path = programs.compile_hosted(LIBRARY, tmp_path, flash=BOARD.memories["flash"].base, ram=BOARD.memories["ram"].base)
+    elf, plugin = read_elf(path), counting_plugin(PROGRAM)
+    assert plugin is not None
+    counts = InstructionCounts(plugin, elf, BOARD.memories["flash"], tmp_path)
+    command = [PROGRAM, "-M", "mps2-an500", "-display", "none", "-monitor", "none", "-serial", "null", "-icount", "shift=0"]
+    command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(path), *counts.options]
+    on_qemu = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+    with Machine(BOARD, elf) as machine:
+        machine.start_any(find_start(elf, BOARD))
+        stop = machine.run(100_000_000)
+        assert (stop.exit_code, machine.receive_console()) == (on_qemu.returncode, on_qemu.stdout + on_qemu.stderr)
+        assert machine.executions() == counts.executions()
+        assert stop.instructions == sum(counts.executions().values()) > 100_000
+
+
+@pytest.mark.parametrize("mode", [TimingMode.FULL, TimingMode.FAST])
+def test_every_address_counts_the_same_whatever_the_model_looks_at(tiny: Any, mode: TimingMode) -> None:
+    """Its hooks run before each block, and before each instruction."""
+    board = load_board("nucleo-h743zi2")
+    image = tiny.build(board)
+    with Machine(board, read_elf(image.elf)) as machine, TimingModel(board, mode=mode) as model:
+        machine.set_timing(model.machine_timing())
+        machine.run(50_000)
+        with Machine(board, read_elf(image.elf)) as bare:
+            bare.run(50_000)
+            assert machine.executions() == bare.executions()
 
 
 def test_every_address_counts_the_same_however_the_run_is_cut(tiny: Any) -> None:

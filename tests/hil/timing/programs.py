@@ -55,11 +55,10 @@ def compile_program(source: str, folder: Path, optimise: str = "-O2") -> Path:
 LINKER_SCRIPT = """
 ENTRY(Reset_Handler)
 MEMORY {
-  FLASH (rx) : ORIGIN = 0x08000000, LENGTH = 2M
-  DTCM (rw) : ORIGIN = 0x20000000, LENGTH = 128K
-  AXI (rw) : ORIGIN = 0x24000000, LENGTH = 512K
+  FLASH (rx) : ORIGIN = FLASH_ORIGIN, LENGTH = 2M
+  RAM (rw) : ORIGIN = RAM_ORIGIN, LENGTH = 512K
 }
-_estack = 0x24080000;
+_estack = ORIGIN(RAM) + LENGTH(RAM);
 SECTIONS {
   .isr_vector : { KEEP(*(.isr_vector)) } >FLASH
   .text : { *(.text*) *(.rodata*) KEEP(*(.init)) KEEP(*(.fini)) *(.eh_frame*) } >FLASH
@@ -68,9 +67,9 @@ SECTIONS {
   .init_array : { __init_array_start = .; KEEP(*(.init_array*)) __init_array_end = .; } >FLASH
   .fini_array : { __fini_array_start = .; KEEP(*(.fini_array*)) __fini_array_end = .; } >FLASH
   _sidata = LOADADDR(.data);
-  .data : { _sdata = .; *(.data*) . = ALIGN(4); _edata = .; } >AXI AT>FLASH
-  .arena (NOLOAD) : { *(.bss.hilnas_arena*) } >DTCM
-  .bss (NOLOAD) : { _sbss = .; *(.bss*) *(COMMON) . = ALIGN(4); _ebss = .; end = .; } >AXI
+  .data : { _sdata = .; *(.data*) . = ALIGN(4); _edata = .; } >RAM AT>FLASH
+  .arena (NOLOAD) : { *(.bss.hilnas_arena*) } >RAM
+  .bss (NOLOAD) : { _sbss = .; *(.bss*) *(COMMON) . = ALIGN(4); _ebss = .; end = .; } >RAM
 }
 """
 
@@ -99,14 +98,17 @@ void Reset_Handler(void) {
 """
 
 _CORE = ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard", "-O2")
-_NEWLIB = ("--specs=nano.specs", "--specs=rdimon.specs", "-u", "_printf_float")
+_NEWLIB = ("--specs=nano.specs", "--specs=rdimon.specs", "-u", "_printf_float", "-lm")
 
 
-def compile_hosted(source: str, folder: Path, library: Path | None = None) -> Path:
-    """Compiles C as others do for a STM32H743: vendor-like start-up code and linker script, newlib, semihosting; and a library of C."""
+def compile_hosted(source: str, folder: Path, library: Path | None = None, flash: int = 0x08000000, ram: int = 0x24000000) -> Path:
+    """Compiles C as others do: vendor-like start-up code and linker script, newlib, semihosting; and a library of C.
+
+    Code is in flash and all data in one RAM: those of a STM32H743, or at other addresses.
+    """
     (folder / "main.c").write_text(source)
     (folder / "startup.c").write_text(STARTUP)
-    (folder / "flash.ld").write_text(LINKER_SCRIPT)
+    (folder / "flash.ld").write_text(LINKER_SCRIPT.replace("FLASH_ORIGIN", f"{flash:#x}").replace("RAM_ORIGIN", f"{ram:#x}"))
     elf = folder / "hosted.elf"
     sources = [folder / "main.c", folder / "startup.c"]
     if library is not None:
