@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from serial.tools.list_ports_common import ListPortInfo
@@ -20,6 +22,7 @@ from hilnas.hil.board_selection import BoardSelection
 from hilnas.hil.flash import flash
 from hilnas.hil.flashers.openocd import OpenOcd
 from hilnas.hil.probes import attached_boards
+from hilnas.hil.targets import create_target
 
 sys.path.insert(0, str(Path(__file__).parent))
 from virtual_boards import BOARD, probe_of, selection, virtual_board
@@ -71,6 +74,35 @@ def st_link(device: str, serial_number: str) -> ListPortInfo:
     info = ListPortInfo(device)
     info.vid, info.pid, info.serial_number, info.product = 0x0483, 0x374E, serial_number, "STLINK-V3"
     return info
+
+
+OPENOCD = """#!{python}
+import re, sys
+from pathlib import Path
+from hilnas.boards.board import load_board
+from hilnas.hil.flashers.virtual import VirtualFlasher
+elf = next(re.search("program (.*?) verify reset exit", argument)[1] for argument in sys.argv if argument.startswith("program "))
+assert "adapter serial FIRST" in sys.argv
+VirtualFlasher().flash(Path(elf), load_board("{board}"), "{probe}", 60.0)
+print("** Verified OK **", file=sys.stderr)
+"""
+
+
+def test_a_board_is_found_flashed_by_a_program_and_read_over_its_port(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the path to a real board but the board: an ST-LINK among the ports, `openocd` on the PATH, the port of that ST-LINK."""
+    with virtual_board() as board:
+        program = tmp_path / "openocd"
+        program.write_text(OPENOCD.format(python=sys.executable, board=BOARD, probe=probe_of(board)))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr(probes.list_ports, "comports", lambda: [st_link(str(board.port), "FIRST")])
+        image = tiny.build(BOARD)
+        assert run(image.folder).exit_code == 0
+        result = create_target("serial", BoardSelection(flasher="openocd")).run(image, load_board(BOARD), tiny.inputs, take_exits=False)
+    for inputs, inference in zip(tiny.inputs, result.inferences, strict=True):
+        np.testing.assert_array_equal(inference.outputs[0], tiny.expected(inputs))
+    assert (result.cycles_source, result.attempts) == ("measured", ())
+    assert "board FIRST, flashed by openocd" in result.target_version
 
 
 def test_an_image_of_another_board_is_refused(tiny: Any) -> None:
