@@ -106,7 +106,7 @@ _TOOLS = (
     _Tool("unicorn", "target emulator: the processor", _package("unicorn", "unicorn"), "pip install unicorn"),
     _Tool("native library", "target emulator: counting and timing", _native_library, "pip install -e ."),
     _Tool("ai-edge-litert", "reads models, reference kernels", _package("ai-edge-litert", "ai_edge_litert"), "pip install ai-edge-litert"),
-    _Tool("gcc", "host builds", _program("gcc"), _apt("gcc libc6-dev")),
+    _Tool("gcc", "target host", _program("gcc"), _apt("gcc libc6-dev")),
     _Tool("torch", "training, predictors", _package("torch", "torch"), "pip install 'hilnas[nas]'"),
     _Tool("tensorflow", "export to int8 .tflite", _package("tensorflow", "tensorflow"), "pip install 'hilnas[export]'"),
     _Tool("onnxruntime", "verifies exported .onnx", _package("onnxruntime", "onnxruntime"), "pip install 'hilnas[export]'"),
@@ -124,6 +124,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "renode": ("renode",),
     "serial": (),
     "farm": ("labgrid",),
+    "host": ("gcc",),
 }
 """What each target needs beside the compiler; `serial` needs any one of the flashers."""
 
