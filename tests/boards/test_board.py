@@ -47,7 +47,7 @@ def test_the_documentation_lists_every_board_with_its_targets() -> None:
 
 
 def test_the_board_of_the_documentation_is_one(tmp_path: Path) -> None:
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", DOCUMENTATION.read_text(), re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(r"^```yaml\n(name:.*?)^```", DOCUMENTATION.read_text(), re.MULTILINE | re.DOTALL)
     path = tmp_path / "documented.yaml"
     path.write_text(text)
     board, model = load_board(str(path)), load_board("nucleo-h743zi2")
