@@ -72,7 +72,7 @@ def command(
             raise InputError(f"--{given[0]} cannot be changed by --resume", "Leave it out, or start another run.")
     else:
         limits = Budget(_scaled(latency, 1e-3), _scaled(flash, 1e3), _scaled(sram, 1e3))
-        start_run(folder, LoopConfiguration(board, target, data, seed, rounds, limits))
+        start_run(folder, LoopConfiguration(board, target, data, seed, rounds, limits), selection)
     try:
         result = resume_run(folder, workers or max(2, selection.count), lambda line: click.echo(line, err=True), selection)
     except KeyboardInterrupt:

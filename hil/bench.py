@@ -66,7 +66,7 @@ class BenchRun:
         self._persistence = persistence
         self._attempts = attempts
         self._done: list[Inference] = []
-        self._stack_bytes = 0
+        self._stack_bytes: int | None = None
 
     def run(self, inputs: Sequence[tuple[Tensor, ...]], take_exits: bool, advance: Advance) -> TargetRun:
         """All inferences. A fault repeats no inference that is done, unless the model has a memory; a board that restarted by itself
@@ -106,7 +106,7 @@ class BenchRun:
                     self._done.append(session.infer(tensors, take_exits))
                     advance(1)
             finally:
-                self._stack_bytes = max(self._stack_bytes, session.stack_bytes or 0)
+                self._stack_bytes = max(self._stack_bytes or 0, session.stack_bytes or 0) or None
                 if session.attempts:
                     self._attempts.append(
                         f"{self._bench.name}: asked again for {len(session.attempts)} replies, first {session.attempts[0]}"

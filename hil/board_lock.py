@@ -67,13 +67,13 @@ class BoardLock:
     def _open(self) -> int:
         # In a folder of everybody's, the kernel lets nobody create over another user's file: open it first.
         try:
-            return os.open(self._path, os.O_RDWR)
+            return os.open(self._path, os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
             pass
         except OSError as error:
             raise self._unusable(error) from error
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             os.fchmod(file, 0o666)
         except OSError as error:
             raise self._unusable(error) from error

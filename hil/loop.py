@@ -221,15 +221,17 @@ class Loop:
         return np.random.default_rng([self.configuration.seed, purpose, number])
 
 
-def start_run(folder: RunFolder, configuration: LoopConfiguration) -> None:
+def start_run(folder: RunFolder, configuration: LoopConfiguration, selection: BoardSelection | None = None) -> None:
     """Checks what is asked and records it; `resume_run` then does it.
 
     Raises:
         InputError: unknown data or board, a target that the board does not run on, or the folder holds a run already.
+        ConnectError: the boards that are meant are not there.
         StoreError: the disk refused.
     """
     board = load_board(configuration.board)
     check_board(configuration.target, board.name, board.targets)
+    create_target(configuration.target, selection)
     space_for(load_data(configuration.data))
     folder.create(configuration)
 

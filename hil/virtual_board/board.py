@@ -126,7 +126,7 @@ class VirtualBoard:
         self._cable.write(self._plan.damage(data))
 
     def _strike(self, fault: Fault) -> None:
-        _log.info("virtual board: %s", fault)
+        _log.warning("the virtual board does what it was told to do wrong: %s", fault)
         if fault is Fault.RESET:
             self._power_on()
             return
