@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -46,6 +47,7 @@ LARGEST_PITCH = 1020
 """Bytes between pixels: four of them must fit an immediate."""
 
 
+@lru_cache(maxsize=4)
 def _filters(graph: Graph, operator: Operator) -> Filters:
     weights = data_of(graph.input_of(operator, 1))
     channels = graph.output_of(operator).shape[3]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.firmware.assembly import convolve, depthwise_finish
 from hilnas.firmware.assembly.depthwise_layout import DepthwiseLayout
-from hilnas.firmware.assembly.requantise import LARGEST_SHIFT, Channel, Fit, fit, reference
+from hilnas.firmware.assembly.requantise import LARGEST_SHIFT, Channel, Fit, fit_all, scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +33,23 @@ class Filters:
     low: int
     high: int
 
-    def channel(self, index: int) -> Channel:
-        """Output channel `index`: its scale, and the accumulators that its weights can give."""
-        weights = self.weights[index].astype(np.int64)
+    @cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """The output channels: the scale of each, and the accumulators that its weights can give."""
+        weights = self.weights.astype(np.int64)
+        positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
         smallest, largest = -128 - self.input_zero_point, 127 - self.input_zero_point
-        bias = int(self.bias[index])
-        lowest = bias + int(np.where(weights > 0, weights * smallest, weights * largest).sum())
-        highest = bias + int(np.where(weights > 0, weights * largest, weights * smallest).sum())
-        return Channel(int(self.multipliers[index]), -int(self.shifts[index]), int(self.zero_points[index]), lowest, highest)
+        lowest = self.bias + positive * smallest + negative * largest
+        highest = self.bias + positive * largest + negative * smallest
+        numbers = zip(self.multipliers, self.shifts, self.zero_points, lowest, highest, strict=True)
+        return tuple(Channel(int(scale), -int(shift), int(point), int(low), int(high)) for scale, shift, point, low, high in numbers)
+
+    @cached_property
+    def reached(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The outputs of the lowest and of the highest accumulator of each channel, before the clamp."""
+        ends = (np.array([getattr(channel, end) for channel in self.channels]) for end in ("lowest", "highest"))
+        low, high = (np.clip(scaled(values, self.multipliers, -self.shifts) + self.zero_points, -128, 127) for values in ends)
+        return low, high
 
     def start(self, index: int) -> int:
         """The accumulator's start where the products are of raw inputs: the bias, less the input's zero point times all weights."""
@@ -48,26 +58,25 @@ class Filters:
 
 def simplified(filters: Filters) -> Filters:
     """The same layer, in which a channel that gives one output whatever its inputs has no weights and no bias."""
-    weights, bias, multipliers = filters.weights.copy(), filters.bias.copy(), filters.multipliers.copy()
-    shifts, zero_points = filters.shifts.copy(), filters.zero_points.copy()
-    for index in range(len(weights)):
-        channel = filters.channel(index)
-        ends = np.clip(reference(channel, np.array([channel.lowest, channel.highest])), filters.low, filters.high)
-        if ends[0] == ends[1]:
-            weights[index], bias[index], multipliers[index], shifts[index], zero_points[index] = 0, 0, 0, -1, ends[0]
-    return replace(filters, weights=weights, bias=bias, multipliers=multipliers, shifts=shifts, zero_points=zero_points)
+    low, high = (np.clip(outputs, filters.low, filters.high) for outputs in filters.reached)
+    dead = low == high
+    return replace(
+        filters,
+        weights=np.where(dead[:, None], np.int8(0), filters.weights),
+        bias=np.where(dead, 0, filters.bias),
+        multipliers=np.where(dead, 0, filters.multipliers),
+        shifts=np.where(dead, -1, filters.shifts),
+        zero_points=np.where(dead, low, filters.zero_points),
+    )
 
 
 def requantisable(filters: Filters) -> bool:
     """Whether the routines' requantisation covers a layer: scales below 1/2, and no clamp but int8's own that a value can reach."""
-    for index in range(len(filters.weights)):
-        channel = filters.channel(index)
+    for channel in filters.channels:
         if not 1 <= channel.shift <= LARGEST_SHIFT or max(-channel.lowest, channel.highest) >= 2**29:
             return False
-        ends = reference(channel, np.array([channel.lowest, channel.highest]))
-        if ends[0] < filters.low or ends[1] > filters.high:
-            return False
-    return True
+    low, high = filters.reached
+    return bool((low >= filters.low).all() and (high <= filters.high).all())
 
 
 def pairable(filters: Filters) -> bool:
@@ -77,7 +86,7 @@ def pairable(filters: Filters) -> bool:
     if pairs.min() < -(2**15) or pairs.max() >= 2**15:
         return False
     margin = 2**23 - 2**13
-    return all(max(-channel.lowest, channel.highest) < margin for channel in map(filters.channel, range(0, len(weights), 2)))
+    return all(max(-channel.lowest, channel.highest) < margin for channel in filters.channels[0::2])
 
 
 def exact_numbers(channel: Channel) -> tuple[int, int, int]:
@@ -91,8 +100,7 @@ def pack_pairs(filters: Filters, order: NDArray[np.int64]) -> bytes:
     gathered = np.where(order >= 0, filters.weights.astype(np.int64)[:, order], 0)
     halves = 256 * gathered[0::2] + gathered[1::2]
     words = (halves[:, 0::2] & 0xFFFF) | ((halves[:, 1::2] & 0xFFFF) << 16)
-    channels = [filters.channel(index) for index in range(len(filters.weights))]
-    pairs = list(zip(channels[0::2], channels[1::2], strict=True))
+    pairs = list(zip(filters.channels[0::2], filters.channels[1::2], strict=True))
     fits = _uniform_fits(pairs, (8, 0), convolve.FIT_SHIFTS)
     stream: list[int] = []
     for pair, (form, numbers) in enumerate(fits):
@@ -111,25 +119,21 @@ def _uniform_fits(
     groups as possible have the same form: the jump to a form is then predicted. `scale_bits` are those of each channel of a group."""
     exact = len(shifts)
 
-    def fitted(group: tuple[Channel, ...], form: int) -> tuple[Fit, ...] | None:
-        found = []
-        for channel, bits in zip(group, scale_bits, strict=True):
-            fit_ = fit(channel, shifts[form], bits)
-            if fit_ is None:
-                return None
-            found.append(fit_)
-        return tuple(found)
+    def fitted(form: int, which: Sequence[int]) -> dict[int, tuple[Fit, ...]]:
+        columns = [fit_all([groups[index][position] for index in which], shifts[form], bits) for position, bits in enumerate(scale_bits)]
+        rows = zip(which, zip(*columns, strict=True), strict=True)
+        return {index: tuple(one for one in row if one is not None) for index, row in rows if None not in row}
 
-    none = tuple(Fit(0, 0, 0) for _ in scale_bits)
-    first: list[tuple[int, tuple[Fit, ...]]] = []
-    for group in groups:
-        options = ((form, fitted(group, form)) for form in range(exact))
-        first.append(next(((form, found) for form, found in options if found is not None), (exact, none)))
-    usual = Counter(form for form, _ in first).most_common(1)[0][0]
-    if usual == exact:
-        return first
-    again = ((form, found, fitted(group, usual) if form < usual else None) for (form, found), group in zip(first, groups, strict=True))
-    return [(form, found) if other is None else (usual, other) for form, found, other in again]
+    found: dict[int, tuple[int, tuple[Fit, ...]]] = {}
+    for form in range(exact):
+        left = [index for index in range(len(groups)) if index not in found]
+        found.update((index, (form, numbers)) for index, numbers in fitted(form, left).items())
+    usual = Counter(form for form, _ in found.values()).most_common(1)[0][0] if found else exact
+    if usual < exact:
+        again = fitted(usual, [index for index, (form, _) in found.items() if form < usual])
+        found.update((index, (usual, numbers)) for index, numbers in again.items())
+    none = (exact, tuple(Fit(0, 0, 0) for _ in scale_bits))
+    return [found.get(index, none) for index in range(len(groups))]
 
 
 def _exact_shift(channel: Channel) -> int:
@@ -158,11 +162,10 @@ def pack_depthwise(filters: Filters, kernel: DepthwiseLayout) -> bytes:
     """The stream of `kernel`: for each channel its header and its filter, row by row, as `taps` wants the words."""
     words = list(kernel.words) + [kernel.filter[1]] * (len(kernel.words) % 2)
     stream = bytearray()
-    channels = [filters.channel(index) for index in range(len(filters.weights))]
-    fits = _uniform_fits([(channel,) for channel in channels], (0,), depthwise_finish.FIT_SHIFTS)
+    fits = _uniform_fits([(channel,) for channel in filters.channels], (0,), depthwise_finish.FIT_SHIFTS)
     for index, (form, (fitted,)) in enumerate(fits):
         exact = form == depthwise_finish.EXACT_FORM
-        multiplier, addend, shift = exact_numbers(channels[index]) if exact else (fitted.multiplier, fitted.addend, 0)
+        multiplier, addend, shift = exact_numbers(filters.channels[index]) if exact else (fitted.multiplier, fitted.addend, 0)
         for value in (int(filters.bias[index]) + fitted.offset, form << 8 | shift, multiplier, addend):
             stream += (value & 0xFFFFFFFF).to_bytes(4, "little")
         rows = filters.weights[index].reshape(kernel.filter[0], kernel.filter[1])
