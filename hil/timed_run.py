@@ -115,6 +115,7 @@ def _result(machine: Machine, model: TimingModel | None, options: RunOptions, st
             *_mark_warnings(options, len(entries)),
             *_peripheral_warnings(machine),
             *_refusal_warnings(machine),
+            *_replacement_warnings(machine),
             *(_timing_warnings(model, machine.elf) if model is not None else ()),
         ),
     )
@@ -190,6 +191,11 @@ def _refusal_warnings(machine: Machine) -> Iterator[str]:
         name = _SEMIHOSTING.get(call.operation, f"operation {call.operation:#x}")
         place = f"{machine.elf.function_at(call.block)} at {call.block:#010x}"
         yield f"{place} asks by semihosting for {name} ({call.count} times), which fails: firmware gets no files of the host"
+
+
+def _replacement_warnings(machine: Machine) -> Iterator[str]:
+    for address, count in machine.replaced_code().items():
+        yield f"code was replaced after it ran, and ran again, in {machine.elf.function_at(address)} at {address:#010x} ({count} times)"
 
 
 def _timing_warnings(model: TimingModel, elf: Elf) -> Iterator[str]:

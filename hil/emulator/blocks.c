@@ -54,3 +54,11 @@ bool is_endless(const uint8_t *code, uint32_t size) {
     static const uint8_t narrow[2] = {0xFE, 0xE7}, wide[4] = {0xFF, 0xF7, 0xFE, 0xBF};
     return (size == 2 && memcmp(code, narrow, 2) == 0) || (size == 4 && memcmp(code, wide, 4) == 0);
 }
+
+uint32_t code_checksum(const uint8_t *code, uint32_t size) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (uint32_t at = 0; at < size; at++) {
+        hash = (hash ^ code[at]) * 16777619u;
+    }
+    return hash;
+}

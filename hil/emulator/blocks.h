@@ -10,7 +10,8 @@ typedef struct {
     uint32_t address;
     uint32_t size; /* 0: a free slot */
     uint32_t instructions;
-    bool is_endless; /* a branch to itself */
+    uint32_t checksum; /* of the code */
+    bool is_endless;   /* a branch to itself */
     uint64_t executions;
     void *timing;
 } block;
@@ -30,6 +31,9 @@ block *blocks_add(block_table *self, block added);
 
 /* Whether it is a branch to itself alone. */
 bool is_endless(const uint8_t *code, uint32_t size);
+
+/* Tells one code from another. */
+uint32_t code_checksum(const uint8_t *code, uint32_t size);
 
 /* Instructions in `size` bytes of Thumb code. */
 uint32_t thumb_instructions(const uint8_t *code, uint32_t size);

@@ -56,19 +56,49 @@ static void leave_mark(machine *self) {
     self->return_address = NOWHERE;
 }
 
-static block *decode(machine *self, uint32_t address, uint32_t size) {
+/* What is known of the code at an address. Size 0: memory is short. */
+static block decode(machine *self, uint32_t address, uint32_t size) {
+    block decoded = {0};
     uint8_t *code = malloc(size);
-    block *added = NULL;
     if (code && uc_mem_read(self->uc, address, code, size) == UC_ERR_OK) {
         void *timing = self->timing.decode ? self->timing.decode(self->timing.model, address, code, size) : NULL;
-        added = blocks_add(&self->blocks,
-                           (block){address, size, thumb_instructions(code, size), is_endless(code, size), 0, timing});
+        decoded = (block){
+            .address = address,
+            .size = size,
+            .instructions = thumb_instructions(code, size),
+            .checksum = code_checksum(code, size),
+            .is_endless = is_endless(code, size),
+            .timing = timing,
+        };
     }
     free(code);
+    return decoded;
+}
+
+static block *add_block(machine *self, uint32_t address, uint32_t size) {
+    block decoded = decode(self, address, size);
+    block *added = decoded.size == 0 ? NULL : blocks_add(&self->blocks, decoded);
     if (!added) {
         abort();
     }
     return added;
+}
+
+/* Called when Unicorn translates a block: code that it knew at that address may have been replaced. */
+static void on_translation(uc_engine *uc, uc_tb *translated, uc_tb *before, void *machine_pointer) {
+    (void)uc, (void)before;
+    machine *self = machine_pointer;
+    uint32_t address = (uint32_t)translated->pc & ~1u;
+    block *known = blocks_find(&self->blocks, address, translated->size);
+    if (known->size == 0) {
+        return;
+    }
+    block now = decode(self, address, translated->size);
+    if (now.size != 0 && now.checksum != known->checksum) {
+        now.executions = known->executions;
+        *known = now;
+        access_log_add(&self->replaced_code, address, address, true);
+    }
 }
 
 static bool wants_exception(machine *self) {
@@ -97,7 +127,7 @@ static void on_block(uc_engine *uc, uint64_t address64, uint32_t size, void *mac
     self->is_resuming = false;
     block *entered = blocks_find(&self->blocks, address, size);
     if (entered->size == 0) {
-        entered = decode(self, address, size);
+        entered = add_block(self, address, size);
     }
     if (entered->is_endless && self->is_any_firmware && !self->peripherals.may_interrupt) {
         stop_soon(self, STOP_ENDLESS, 0, 0, false, 0);
@@ -202,7 +232,8 @@ static bool start_engine(machine *self) {
         return false;
     }
     return uc_ctl_set_cpu_model(self->uc, UC_CPU_ARM_CORTEX_M7) == UC_ERR_OK &&
-           hook(self, UC_HOOK_BLOCK, (void *)on_block) && hook(self, UC_HOOK_INTR, (void *)on_exception) &&
+           hook(self, UC_HOOK_BLOCK, (void *)on_block) && hook(self, UC_HOOK_EDGE_GENERATED, (void *)on_translation) &&
+           hook(self, UC_HOOK_INTR, (void *)on_exception) &&
            hook(self, UC_HOOK_MEM_UNMAPPED | UC_HOOK_MEM_PROT, (void *)on_unmapped) &&
            uc_mmio_map(self->uc, peripheral_regions[0].base, peripheral_regions[0].size, on_low_read, self,
                        on_low_write, self) == UC_ERR_OK &&
@@ -237,6 +268,7 @@ void machine_destroy(machine *self) {
     free(self->marks.items);
     free(self->unknown_accesses.items);
     free(self->refused_calls.items);
+    free(self->replaced_code.items);
     free(self->semihosting.console.data);
     free(self);
 }
@@ -316,69 +348,13 @@ void machine_run(machine *self, uint64_t instructions, machine_stop *stop) {
     stop->cycles = cycles_now(self);
 }
 
-void machine_uart_send(machine *self, const uint8_t *data, size_t size) {
-    queue_push(&self->peripherals.to_device, data, size);
-    self->peripherals.empty_polls = 0;
-}
-
-size_t machine_uart_receive(machine *self, uint8_t *data, size_t capacity) {
-    return queue_pop(&self->peripherals.to_host, data, capacity);
-}
-
-size_t machine_console_receive(machine *self, uint8_t *data, size_t capacity) {
-    return queue_pop(&self->semihosting.console, data, capacity);
-}
-
 void machine_take_any_firmware(machine *self, const uint32_t heap[4], double cycles_per_second) {
     self->is_any_firmware = true;
     memcpy(self->semihosting.heap, heap, sizeof(self->semihosting.heap));
     self->semihosting.cycles_per_second = cycles_per_second;
 }
 
-size_t machine_unknown_count(const machine *self) {
-    return self->unknown_accesses.count;
-}
-
-const machine_access *machine_unknown_accesses(const machine *self) {
-    return self->unknown_accesses.items;
-}
-
-size_t machine_refused_count(const machine *self) {
-    return self->refused_calls.count;
-}
-
-const machine_access *machine_refused_calls(const machine *self) {
-    return self->refused_calls.items;
-}
-
-size_t machine_mark_count(const machine *self) {
-    return self->marks.count;
-}
-
-const machine_mark *machine_marks(const machine *self) {
-    return self->marks.items;
-}
-
 void machine_forget_marks(machine *self) {
     self->marks.count = 0;
     self->return_address = NOWHERE;
-}
-
-size_t machine_executions(const machine *self, machine_block *rows, size_t capacity) {
-    size_t count = 0;
-    for (size_t i = 0; i < self->blocks.capacity; i++) {
-        const block *slot = &self->blocks.slots[i];
-        if (slot->size == 0) {
-            continue;
-        }
-        if (count < capacity) {
-            rows[count] = (machine_block){slot->address, slot->size, slot->executions};
-        }
-        count++;
-    }
-    return count;
-}
-
-uint64_t machine_clock_hz(const machine *self) {
-    return self->peripherals.part->clock_hz ? self->peripherals.part->clock_hz(&self->peripherals) : 0;
 }

@@ -72,6 +72,11 @@ size_t machine_unknown_count(const machine *self);
 const machine_access *machine_unknown_accesses(const machine *self);
 size_t machine_refused_count(const machine *self);
 const machine_access *machine_refused_calls(const machine *self);
+
+/* Blocks of code that ran, were replaced, and ran again. */
+size_t machine_replaced_count(const machine *self);
+const machine_access *machine_replaced_code(const machine *self);
+
 bool machine_mark_calls(machine *self, uint32_t address);
 bool machine_stop_at(machine *self, uint32_t address);
 

@@ -164,6 +164,12 @@ class Machine:
         rows: list[MachineAccess] = self._library.machine_refused_calls(self._handle)[:count]
         return tuple(RefusedCall(row.address, row.block, row.count) for row in rows)
 
+    def replaced_code(self) -> dict[int, int]:
+        """How often code was replaced after it ran and ran again, by the address of its block."""
+        count = self._library.machine_replaced_count(self._handle)
+        rows: list[MachineAccess] = self._library.machine_replaced_code(self._handle)[:count]
+        return {row.address: row.count for row in rows}
+
     def mark_calls(self, symbol: str) -> None:
         """Notes every call of a function from now on."""
         self._library.machine_mark_calls(self._handle, self.elf.address_of(symbol))

@@ -32,7 +32,7 @@ struct machine {
     uint32_t return_address; /* of the marked call that is running, or NOWHERE */
     semihosting semihosting;
     bool is_any_firmware;
-    access_log unknown_accesses, refused_calls;
+    access_log unknown_accesses, refused_calls, replaced_code;
     uint64_t slept; /* cycles, without a timing model */
 };
 

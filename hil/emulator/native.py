@@ -90,6 +90,8 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "machine_unknown_accesses": (c.POINTER(MachineAccess), (c.c_void_p,)),
     "machine_refused_count": (c.c_size_t, (c.c_void_p,)),
     "machine_refused_calls": (c.POINTER(MachineAccess), (c.c_void_p,)),
+    "machine_replaced_count": (c.c_size_t, (c.c_void_p,)),
+    "machine_replaced_code": (c.POINTER(MachineAccess), (c.c_void_p,)),
     "machine_console_receive": (c.c_size_t, (c.c_void_p, c.c_void_p, c.c_size_t)),
     "machine_mark_calls": (c.c_bool, (c.c_void_p, c.c_uint32)),
     "machine_stop_at": (c.c_bool, (c.c_void_p, c.c_uint32)),

@@ -104,6 +104,34 @@ def test_code_that_is_overwritten_is_a_warning(compiled, board: Board) -> None: 
     assert any("overwritten" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize("timing", TimingMode)
+def test_replaced_code_counts_as_what_it_is_now(compiled, board: Board, timing: TimingMode) -> None:  # type: ignore[no-untyped-def]
+    """Six bytes that were two instructions become three."""
+    source = """
+    static volatile uint16_t code[32] __attribute__((aligned(32)));
+    static volatile int second = SECOND;
+    __attribute__((noinline)) void mark(void) { __asm volatile(""); }
+    __attribute__((noinline)) void write(uint16_t first, uint16_t next) { code[0] = first; code[1] = next; code[2] = 0x4770; /* bx lr */ }
+    void reset(void) {
+        void (*call)(void) = (void (*)(void))((uint32_t)code | 1);
+        for (int turn = 0; turn < 3; turn++) {
+            if (turn == second) write(0x2001, 0x2001); /* movs r0, #1 and movs r0, #1 */
+            else write(0xF240, 0x0001); /* movw r0, #1 */
+            mark(); call(); mark();
+        }
+        finish();
+    }"""
+
+    def intervals(second: int) -> tuple[list[int], bool]:
+        result = run(compiled(source.replace("SECOND", str(second))), board, RunOptions(mark="mark", timing=timing))[0]
+        is_told = any("was replaced after it ran" in warning for warning in result.warnings)
+        return [interval.instructions for interval in result.intervals[::2]], is_told
+
+    (before, _, after), is_told = intervals(-1)
+    assert (before, is_told) == (after, False)
+    assert intervals(1) == ([before, before + 1, before], True)
+
+
 def test_unknown_instruction_is_counted(board: Board) -> None:
     native = library()
     native.model_decode.restype = c.c_void_p
