@@ -1,8 +1,9 @@
-"""Study 1: why its PPO answers with one network whatever the limit. Each cause is switched off alone, then all together."""
+"""Study 1: why its PPO answers with one network whatever the limit. Each cause is switched off alone, all together, and put back alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +15,74 @@ from hilnas.nas.environment import Task
 from hilnas.nas.objective import penalised_accuracy
 from hilnas.nas.searches.ppo import PpoTraining
 
-STUDY, TRAINING = Task(), PpoTraining()
-FULL_HORIZON = replace(TRAINING, gamma=1.0, gae_lambda=0.98)
-CAUSES: dict[str, tuple[Task, PpoTraining]] = {
-    "study 1": (STUDY, TRAINING),
-    "T observed": (replace(STUDY, limit_observed=True), TRAINING),
-    "full horizon": (STUDY, FULL_HORIZON),
-    "masked actions": (replace(STUDY, masked=True), TRAINING),
-    "start in the middle, structure first": (replace(STUDY, middle_start=True, structure_first=True), TRAINING),
-    "reward linear in accuracy": (replace(STUDY, objective=penalised_accuracy, reward_scale=50.0), TRAINING),
-    "all": (
-        Task(objective=penalised_accuracy, reward_scale=50.0, middle_start=True, structure_first=True, masked=True, limit_observed=True),
-        replace(FULL_HORIZON, environments=64, rollout=64 * 70, batch=512),
-    ),
+
+@dataclass(frozen=True)
+class Switch:
+    """What switches a cause off: fields of `Task` and of `PpoTraining`."""
+
+    task: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+CAUSES = {
+    "T observed": Switch(task={"limit_observed": True}),
+    "full horizon": Switch(training={"gamma": 1.0, "gae_lambda": 0.98}),
+    "masked actions": Switch(task={"masked": True}),
+    "start in the middle, structure first": Switch(task={"middle_start": True, "structure_first": True}),
+    "reward linear in accuracy": Switch(task={"objective": penalised_accuracy, "reward_scale": 50.0}),
 }
-"""Label to task and training: what is switched off against study 1.
+"""What is switched off against study 1.
 
 T observed: in the study T is visible only through the latency slack. Full horizon: gamma x lambda = .94 sees 17 of 70 steps.
 Masked actions: six of eight actions mean the last of three options, and decisions about absent blocks cost steps. Start: the
 largest network violates every limit so much that the score is flat. Reward: accuracy to the fifth power times exponentials.
 """
+STUDY_AGENTS = {
+    "study 1, Table 4's training": PpoTraining(),
+    "study 1, Table 3's most cautious training": PpoTraining(learning_rate=1e-4, clip=0.1),
+}
+"""The two trainings that collapse in the two ways. Table 4's is that of the study's best agent in Table 3."""
+REPAIRED = PpoTraining(environments=64, rollout=64 * 70, batch=512)
+"""Of the agent without any of the causes: as many environments as the batched predictor likes, whole episodes."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What can be varied."""
 
-    seeds: int = option(1, "Agents for each cause.")
-    steps: int = option(100_000, "Environment steps of training.")
+    seeds: int = option(1, "Agents for each row.")
+    steps: int = option(100_000, "Environment steps of training of the study's agents.")
+    repaired_steps: int = option(200_000, "Environment steps of training of the agents without the causes.")
     predictors: str | None = option(None, "Folder with the study's four predictor files.")
     tensorboard: str | None = option(None, "Folder for TensorBoard scalars.")
     processes: int = option(0, "Processes; 0 is one a core.")
     ray: str | None = option(None, 'Address of a Ray cluster, or "local" to start one here.')
 
 
+def switched(training: PpoTraining, off: Mapping[str, Switch]) -> tuple[Task, PpoTraining]:
+    """Study 1's task and a training with some of the causes switched off."""
+    task = Task()
+    for switch in off.values():
+        task, training = replace(task, **switch.task), replace(training, **switch.training)
+    return task, training
+
+
+def variants(options: Options) -> dict[str, tuple[Task, PpoTraining]]:
+    """Every row by its label."""
+    rows = {}
+    for name, training in STUDY_AGENTS.items():
+        study = replace(training, steps=options.steps)
+        rows[name] = switched(study, {})
+        rows |= {f"{name}; {cause}": switched(study, {cause: switch}) for cause, switch in CAUSES.items()}
+    repaired = replace(REPAIRED, steps=options.repaired_steps)
+    rows["all switched off"] = switched(repaired, CAUSES)
+    for cause in CAUSES:
+        rows[f"all but: {cause}"] = switched(repaired, {name: switch for name, switch in CAUSES.items() if name != cause})
+    return rows
+
+
 def run(options: Options) -> Report:
-    """Trains an agent without each cause.
+    """Trains the study's agents without each cause, and agents without any and without all but one.
 
     Raises:
         InputError: the predictors cannot be used.
@@ -60,18 +93,18 @@ def run(options: Options) -> Report:
         Agent(
             label=label + (f", seed {seed}" if options.seeds > 1 else ""),
             task=task,
-            training=replace(training, steps=options.steps),
+            training=training,
             seed=seed,
             predictors=folder,
-            tensorboard=Path(options.tensorboard) / f"{label.replace(' ', '_')}_seed{seed}" if options.tensorboard else None,
+            tensorboard=Path(options.tensorboard) / f"{index}_seed{seed}" if options.tensorboard else None,
         )
-        for label, (task, training) in CAUSES.items()
+        for index, (label, (task, training)) in enumerate(variants(options).items())
         for seed in range(options.seeds)
     ]
     judged = train_agents(agents, options.processes or None, options.ray)
-    rows = [{"switched_off": agent.label, **one.measures(), "outcome": one.outcome()} for agent, one in zip(agents, judged, strict=True)]
+    rows = [{"agent": agent.label, **one.measures(), "outcome": one.outcome()} for agent, one in zip(agents, judged, strict=True)]
     return Report(
-        title=f"Study 1: causes of PPO's collapse, {options.steps:,} steps (accuracies are predicted)",
+        title=f"Study 1: causes of PPO's collapse, {options.steps:,} and {options.repaired_steps:,} steps (accuracies are predicted)",
         document={"limits": list(LIMITS), "rows": rows},
         tables=(_table(rows, judged),),
         figures={"ppo_curves": curves_figure(agents, judged)},
@@ -81,7 +114,7 @@ def run(options: Options) -> Report:
 def _table(rows: list[dict[str, Any]], judged: list[Judged]) -> Table:
     lines = tuple(
         (
-            *(row["switched_off"], row["networks"], f"{row['any_violation_rate']:.2f}", f"{row['valid_mean_accuracy']:.4f}"),
+            *(row["agent"], row["networks"], f"{row['any_violation_rate']:.2f}", f"{row['valid_mean_accuracy']:.4f}"),
             *(f"{one.accuracy:.4f}/{one.latency_s:.2f}{'' if one.feasible else '!'}" for one in outcome.episodes),
             row["outcome"],
         )

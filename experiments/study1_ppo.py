@@ -12,6 +12,10 @@ from hilnas.nas.environment import Task
 from hilnas.nas.jobs import run_jobs
 from hilnas.nas.searches.ppo import CURVES, Episode, PpoTraining, evaluate_ppo, train_ppo
 
+SMALL_NET = "one feasible net for every T"
+VIOLATING_NET = "one net that violates a limit in every episode"
+ADAPTS = "adapts to T and meets every limit"
+
 
 @dataclass(frozen=True)
 class Agent:
@@ -50,11 +54,14 @@ class Judged:
 
     def outcome(self) -> str:
         """Which of the study's two collapses this is, or none."""
-        if len({one.architecture for one in self.episodes}) > 1:
-            return "adapts to T"
-        if all(one.feasible for one in self.episodes):
-            return "one feasible net for every T"
-        return "one net that violates a limit in every episode" if not any(one.feasible for one in self.episodes) else "one net for every T"
+        feasible = sum(one.feasible for one in self.episodes)
+        if len({one.architecture for one in self.episodes}) == 1:
+            if feasible == len(self.episodes):
+                return SMALL_NET
+            return VIOLATING_NET if feasible == 0 else "one net for every T, feasible at some"
+        if feasible == len(self.episodes):
+            return ADAPTS
+        return "several nets, all violate a limit" if feasible == 0 else "several nets, some violate a limit"
 
 
 def train_agents(agents: list[Agent], processes: int | None, ray: str | None) -> list[Judged]:

@@ -9,8 +9,9 @@ import pytest
 from hilnas.errors import InputError
 from hilnas.experiments import compare, ga_sweep, ppo_causes, ppo_grid, predictors, reward_grid
 from hilnas.experiments.study1 import BEST_KNOWN, LIMITS, budget, open_study
+from hilnas.experiments.study1_ppo import ADAPTS, SMALL_NET, VIOLATING_NET, Judged
 from hilnas.nas.environment import Task
-from hilnas.nas.searches.ppo import PpoTraining
+from hilnas.nas.searches.ppo import Episode, PpoTraining
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +56,28 @@ def test_ppo_experiments_train_judge_and_report(seed_folder: Path, tmp_path: Pat
     judged = ppo_grid.train_agents([agent], 1, None)[0]
     measures = judged.measures()
     assert len(judged.episodes) == 6 and 1 <= measures["networks"] <= 6
-    assert set(ppo_causes.CAUSES) >= {"study 1", "all"}
+    assert judged.outcome() != ADAPTS
     report = ga_sweep.Report("t", {}, figures={"curves": ppo_grid.curves_figure([agent], [judged])})
     report.write(tmp_path)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_causes_are_switched_off_alone_and_put_back_alone() -> None:
+    rows = ppo_causes.variants(ppo_causes.Options())
+    assert len(rows) == 2 * (1 + len(ppo_causes.CAUSES)) + 1 + len(ppo_causes.CAUSES)
+    assert rows["study 1, Table 4's training"] == (Task(), PpoTraining())
+    task, training = rows["all but: masked actions"]
+    assert task.limit_observed and task.middle_start and not task.masked and training.gamma == 1.0
+
+
+def test_outcomes_name_the_collapses() -> None:
+    def judged(*episodes: tuple[int, bool]) -> str:
+        return Judged(tuple(Episode(1.0, 0.0, (net,), 0.7, 1.0, met) for net, met in episodes), {}).outcome()
+
+    assert judged((0, True), (0, True)) == SMALL_NET
+    assert judged((0, False), (0, False)) == VIOLATING_NET
+    assert judged((0, True), (1, True)) == ADAPTS
+    assert "violate" in judged((0, False), (1, False)) and "some violate" in judged((0, True), (1, False))
 
 
 def test_grids_cover_the_published_settings() -> None:
@@ -96,9 +115,17 @@ def test_study_ga_reproduces_the_published_means(seed_folder: Path) -> None:
 
 @pytest.mark.acceptance
 def test_study_ppo_collapses_both_ways_and_not_with_its_causes_removed(seed_folder: Path) -> None:
-    rows = ppo_grid.run(ppo_grid.Options(predictors=str(seed_folder))).document["rows"]
-    rows += reward_grid.run(reward_grid.Options(predictors=str(seed_folder))).document["rows"]
-    outcomes = {row["outcome"] for row in rows}
-    assert {"one feasible net for every T", "one net that violates a limit in every episode"} <= outcomes
-    causes = ppo_causes.run(ppo_causes.Options(predictors=str(seed_folder))).document["rows"]
-    assert causes[-1]["outcome"] == "adapts to T"
+    grid = ppo_grid.run(ppo_grid.Options(predictors=str(seed_folder))).document["rows"]
+    assert {SMALL_NET, VIOLATING_NET} <= {row["outcome"] for row in grid}
+    rows = {row["agent"]: row for row in ppo_causes.run(ppo_causes.Options(predictors=str(seed_folder))).document["rows"]}
+    small, violating = (rows[name] for name in ppo_causes.STUDY_AGENTS)
+    assert small["outcome"] == SMALL_NET and violating["outcome"] == VIOLATING_NET
+    repaired = rows["all switched off"]
+    assert repaired["outcome"] == ADAPTS and repaired["valid_mean_accuracy"] > small["valid_mean_accuracy"] + 0.01
+    assert all(row["outcome"] != ADAPTS for name, row in rows.items() if name.startswith("study 1"))
+
+
+@pytest.mark.acceptance
+def test_study_ppo_never_adapts_whatever_the_reward(seed_folder: Path) -> None:
+    rows = reward_grid.run(reward_grid.Options(predictors=str(seed_folder))).document["rows"]
+    assert len(rows) == 8 and all(row["outcome"] != ADAPTS for row in rows)
