@@ -139,10 +139,9 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Svdf:
-    """SVDF: a rank-decomposed filter over time."""
+    """SVDF: a rank-decomposed filter over time. What its activation, if any, cuts off is what int8 has no values for."""
 
     rank: int
-    activation: Activation
 
 
 @dataclass(frozen=True)

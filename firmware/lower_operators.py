@@ -216,17 +216,21 @@ def _rescaling_constants(graph: Graph, operator: Operator) -> Constants:
 
 def _svdf_kernel(graph: Graph, operator: Operator) -> Kernel:
     features, times, bias = graph.input_of(operator, 1), graph.input_of(operator, 2), graph.argument(operator, 3)
-    weights = features.elements + times.elements
-    return Kernel("hilnas_filter_svdf", "svdf.c", weights, 4 * bias.elements if bias else 0, table_bytes=56)
+    weights = features.size_bytes + times.size_bytes
+    biases = 4 * bias.elements if bias else 0
+    state = graph.input_of(operator, 4).dtype
+    return Kernel(f"hilnas_filter_svdf_{state}", "svdf.c", weights, biases, 56, defines=(f"HILNAS_STATE={state}",))
 
 
 def _svdf_constants(graph: Graph, operator: Operator) -> Constants:
     values, features, times, state = (graph.input_of(operator, position) for position in (0, 1, 2, 4))
     bias = graph.argument(operator, 3)
     output = quantization_of(graph.output_of(operator))
-    first = quantize_multiplier(quantization_of(values).scale * quantization_of(features).scale / quantization_of(state).scale)
-    second = quantize_multiplier(quantization_of(state).scale * quantization_of(times).scale / output.scale)
-    tables = [Table("features", "int8_t", data_of(features).ravel()), Table("times", "int8_t", data_of(times).ravel())]
+    scales = [np.float32(quantization_of(tensor).scale) for tensor in (values, features, state, times)]
+    # In single precision, as the reference computes them.
+    first = quantize_multiplier(float(scales[0] * scales[1] / scales[2]))
+    second = quantize_multiplier(float(scales[2] * scales[3] / np.float32(output.scale)))
+    tables = [Table("features", "int8_t", data_of(features).ravel()), Table("times", f"{times.dtype}_t", data_of(times).ravel())]
     if bias is not None:
         tables.append(Table("bias", "int32_t", data_of(bias).ravel()))
     fields: Fields = (
@@ -236,11 +240,11 @@ def _svdf_constants(graph: Graph, operator: Operator) -> Constants:
         ("steps", str(times.shape[1])),
         ("input_zero_point", str(quantization_of(values).zero_point)),
         ("state_zero_point", str(quantization_of(state).zero_point)),
+        ("output_zero_point", str(output.zero_point)),
         ("feature_multiplier", str(first[0])),
         ("feature_shift", str(first[1])),
         ("multiplier", str(second[0])),
         ("shift", str(second[1])),
-        ("output", output_field(graph, operator)),
         ("features", "@features"),
         ("times", "@times"),
         ("bias", "@bias" if bias is not None else "0"),

@@ -146,7 +146,9 @@ def svdf(options: Any, _inputs: list[Tensor | None], _outputs: list[Tensor]) -> 
     """Of SVDF."""
     if options.Rank() < 1:
         raise Unsupported(f"rank {options.Rank()} is out of range")
-    return Svdf(int(options.Rank()), _activation(options.FusedActivationFunction()))
+    if _activation(options.FusedActivationFunction()) not in ("NONE", "RELU"):
+        raise Unsupported("a fused activation other than RELU is not supported")
+    return Svdf(int(options.Rank()))
 
 
 def leaky_relu(options: Any, _inputs: list[Tensor | None], _outputs: list[Tensor]) -> Attributes:

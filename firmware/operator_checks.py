@@ -308,6 +308,10 @@ def svdf_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     filters = features.shape[0]
     if not state.variable:
         yield "its state must be a variable tensor"
+    if state.dtype != times.dtype:
+        yield f"state of {state.dtype} and time weights of {times.dtype} differ in type"
+    if state.dtype == "int16" and state.quantization is not None and state.quantization.zero_point:
+        yield "a state of int16 with a zero point other than 0 is not supported"
     if values.shape[0] != 1:
         yield "a batch other than 1 is not supported"
     if features.shape[1] != values.shape[-1] or times.shape[0] != filters or filters % rank or output.elements != filters // rank:

@@ -78,6 +78,7 @@ def measure(
     difference = None
     if reference is not None:
         check_same_edges(manifest, reference)
+        reference.reset()
         expected = [reference.run(*tensors) for tensors in inputs]
         difference = first_difference(manifest, expected, [inference.outputs for inference in run.inferences])
     return Measurement(
@@ -104,6 +105,7 @@ def measure(
         bit_exact=None if reference is None else difference is None,
         exits=None if data is None or data_run is None else _exit_statistics(manifest, board, data_run.inferences, data),
         provenance=_provenance(image, (run, *([data_run] if data_run else [])), seed, difference)
+        | ({} if reference is None else {"reference": reference.kernels})
         | ({} if data is None else {"data": data.name, "data_sha256": data.digest}),
     )
 

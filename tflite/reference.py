@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from hilnas.errors import InputError, ModelError
 from hilnas.files import read_input
 from hilnas.tflite.exits import Exits, read_exits
+from hilnas.tflite.pieces import PiecewiseInterpreter, overrunning
 
 Tensor = NDArray[np.generic]
+
+KERNELS = "BUILTIN_REF of ai-edge-litert"
 
 _QUANTISED_DIMENSION_FIELD = 16
 """Position of `quantized_dimension` in the vtable of QuantizationParameters: 4 + 2 x its index in the schema."""
@@ -50,6 +53,7 @@ class Edge:
 class ReferenceModel:
     """A .tflite model on the reference kernels, no XNNPACK. Stateful models keep their state between runs.
 
+    `kernels` names what computes it: the reference kernels, and the substitutes for those that cannot (see tflite/svdf.py).
     Outputs are in signature order where the model has exits (exit_0 .. exit_n, logits), else in the file's order.
     """
 
@@ -59,17 +63,18 @@ class ReferenceModel:
         Raises:
             ModelError: the interpreter refuses the model.
         """
-        self._interpreter = _interpreter(content, name)
+        interpreter, content = _interpreter(content, name)
         self.exits: Exits = read_exits(content)
-        details = self._interpreter.get_tensor_details()
-        self._details = {detail["index"]: detail for detail in details}
-        operators = self._interpreter._get_ops_details()
-        _refuse_narrow_state(operators, self._details, name)
-        self._entries = [detail["index"] for detail in self._interpreter.get_input_details()]
+        self._details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+        operators = interpreter._get_ops_details()
+        substituted = overrunning(operators, self._details)
+        self._interpreter = PiecewiseInterpreter(_create, interpreter, content, substituted) if substituted else interpreter
+        self.kernels = KERNELS + (f", {len(substituted)} SVDF with a state of int8 by tflite/svdf.py" if substituted else "")
+        self._entries = [detail["index"] for detail in interpreter.get_input_details()]
         self.inputs = tuple(self._edge(_behind_input(index, operators, self._details)) for index in self._entries)
         self.outputs = tuple(
             self._edge(_behind_output(index, operators, self._details), name)
-            for index, name in _ordered_outputs(self._interpreter, content, self.exits)
+            for index, name in _ordered_outputs(interpreter, content, self.exits)
         )
 
     @classmethod
@@ -100,6 +105,10 @@ class ReferenceModel:
             if not np.array_equal(self.tensor(edge.tensor).ravel(), values.ravel()):
                 raise ModelError(f"input {edge.name} cannot be given exactly through the model's own edge")
         return tuple(self.tensor(edge.tensor) for edge in self.outputs)
+
+    def reset(self) -> None:
+        """Forgets all earlier inputs, as if the model had just been loaded."""
+        self._interpreter.reset_all_variables()
 
     def run_batch(self, batch: Tensor) -> tuple[Tensor, ...]:
         """Runs a model of one input N times, batch (N, ...) -> outputs each (N, ...)."""
@@ -137,41 +146,33 @@ class ReferenceModel:
         )
 
 
-def _interpreter(content: bytes, name: str) -> Any:
+def _create(content: bytes) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    def create(data: bytes) -> Any:
-        interpreter = Interpreter(
-            model_content=data,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
-            experimental_preserve_all_tensors=True,
-            num_threads=1,
-        )
-        interpreter.allocate_tensors()
-        return interpreter
+    interpreter = Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=True,
+        num_threads=1,
+    )
+    interpreter.allocate_tensors()
+    return interpreter
 
+
+def _interpreter(content: bytes, name: str) -> tuple[Any, bytes]:
+    """An interpreter, and the file that it was made from: some published ones name a quantised dimension that the tensor does not have."""
     if not content:
         raise ModelError(f"{name} is empty", "Give an int8 .tflite file.")
     try:
-        return create(content)
+        return _create(content), content
     except (ValueError, RuntimeError) as error:
-        # Some published files name a quantised dimension that the tensor does not have.
         if "quantized_dimension" not in str(error):
             raise ModelError(f"the reference interpreter refuses {name}: {error}", "Check that the file is whole.") from error
     try:
-        return create(_with_valid_quantised_dimensions(content))
+        content = _with_valid_quantised_dimensions(content)
+        return _create(content), content
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"the reference interpreter refuses {name}: {error}", "Check that the file is whole.") from error
-
-
-def _refuse_narrow_state(operators: list[dict[str, Any]], details: dict[int, Any], name: str) -> None:
-    """The reference kernel of SVDF takes any state for int16 and writes behind the end of an int8 one."""
-    for operator in operators:
-        if operator["op_name"] == "SVDF" and details[int(operator["inputs"][4])]["dtype"] is np.int8:
-            raise ModelError(
-                f"{name} has an SVDF with an int8 state, which the reference kernels cannot compute",
-                "It can be built and measured; there is nothing to compare its outputs with.",
-            )
 
 
 def _with_valid_quantised_dimensions(content: bytes) -> bytes:

@@ -247,18 +247,17 @@ void hilnas_rescale_int16_to_int32(const hilnas_rescaling *layer, const int16_t 
 
 typedef struct {
     int32_t inputs, filters, rank, steps;
-    int16_t input_zero_point;
-    int16_t state_zero_point;
+    int16_t input_zero_point, state_zero_point, output_zero_point;
     int32_t feature_multiplier, feature_shift;
     int32_t multiplier, shift;
-    hilnas_output output;
     const int8_t *features; /* filter, input */
-    const int8_t *times;    /* filter, step */
+    const void *times;      /* filter, step; of the state's type */
     const int32_t *bias;    /* unit, or NULL */
 } hilnas_svdf;
 
 /* `state` (filter, step) keeps the filters' outputs of the last `steps` runs. */
-void hilnas_filter_svdf(const hilnas_svdf *layer, const int8_t *input, int8_t *state, int8_t *output);
+void hilnas_filter_svdf_int8(const hilnas_svdf *layer, const int8_t *input, void *state, int8_t *output);
+void hilnas_filter_svdf_int16(const hilnas_svdf *layer, const int8_t *input, void *state, int8_t *output);
 
 /* The rule of an early exit: is the entropy of the softmax of the logits below a threshold? All numbers are fixed
  * point. */

@@ -222,6 +222,29 @@ def log_softmax(draw: Draw, builder: ModelBuilder) -> Edges:
 
 
 @st.composite
+def svdf(draw: Draw, builder: ModelBuilder, state: str = "int16") -> Edges:
+    """A filter over time, which keeps a state."""
+    rank, units, depth, steps = draw(st.integers(1, 3)), draw(st.integers(1, 5)), draw(st.integers(1, 12)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(seeds))
+    filters = rank * units
+    scale, features_scale, times_scale = draw(st.floats(0.002, 0.2)), draw(st.floats(0.001, 0.1)), draw(st.floats(1e-5, 1e-3))
+    largest = 127 if state == "int8" else 32767
+    state_scale = float(np.float32(scale * features_scale * 127 * 64 * np.sqrt(depth) / largest * draw(st.floats(0.1, 4.0))))
+    values = builder.tensor((1, depth), scale=scale, zero_point=draw(zero_points))
+    features = builder.tensor((filters, depth), scale=features_scale, data=random_weights(rng, (filters, depth)))
+    heaviest = min(largest, 60_000 // (steps * rank))  # beyond, the reference's sum overflows
+    times_data = rng.integers(-heaviest, heaviest + 1, (filters, steps))
+    times = builder.tensor((filters, steps), state, scale=times_scale, data=times_data)
+    bias = builder.tensor((units,), "int32", scale=state_scale * times_scale, data=rng.integers(-9000, 9000, units))
+    point = draw(zero_points) if state == "int8" else 0
+    history = builder.tensor((1, filters * steps), state, scale=state_scale, zero_point=point, variable=True)
+    out_scale = state_scale * times_scale * largest * heaviest / 256 * draw(st.floats(0.1, 10.0))
+    out = builder.tensor((1, units), scale=out_scale, zero_point=draw(zero_points))
+    builder.operator("SVDF", [values, features, times, bias, history], [out], rank=rank, fusedActivationFunction=1)
+    return [values], [out]
+
+
+@st.composite
 def rescaling(draw: Draw, builder: ModelBuilder) -> Edges:
     source, result = draw(st.sampled_from([("int8", "int8"), ("int16", "int8"), ("int16", "int32")]))
     scale = draw(st.floats(0.002, 0.2)) / (256 if source == "int16" else 1)
@@ -434,6 +457,7 @@ CASES: dict[str, Case] = {
     "reduction": reduction,
     "softmax": softmax,
     "log softmax": log_softmax,
+    "svdf": svdf,
     "rescaling": rescaling,
     "resizing": resizing,
     "movement": movement,
