@@ -2,71 +2,66 @@
 
 Each lives from the segment that writes it to the last one that reads it. Where an input dies in the segment that writes an output, both
 may share memory as far as no write overtakes a read.
+
+Streaming trades instructions for memory. Two questions can be asked: the smallest plan that adds no more than a share of the
+instructions, and the plan that adds the fewest instructions within so many bytes.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import islice
+from math import inf
 
-from hilnas.errors import DoesNotFitError
+from hilnas.errors import BudgetError, DoesNotFitError
 from hilnas.firmware.lower import Program
-from hilnas.firmware.segments import Lives, Segment, cuts, peak_of, ring_sizes, tensor_lives
-from hilnas.firmware.streaming import Distance
+from hilnas.firmware.packing import Buffer, Packing, Placed
+from hilnas.firmware.row_geometry import rows_read
+from hilnas.firmware.segments import Cuts, Lives, Segment, activations, lower_bound, ring_sizes, tensor_lives
 
-ALIGNMENT = 8
 ADDED_SHARE = 0.05
 """Of the instructions: what streaming may add."""
 
-_MOVES, _DIRECTED_MOVES = 40, 15
-_BOUNDLESS = 2**63
-_CUTS = 4
-"""Cuts that are placed; the smallest one is taken."""
+INSTRUCTIONS_PER_MAC = 1.2
 
-
-@dataclass(frozen=True)
-class Buffer:
-    """Bytes that are needed from layer `first` to layer `last`, both included. `tensor` is None for scratch memory. `ring_rows` is how
-    many rows of the tensor there are at a time, None for all."""
-
-    name: str
-    size_bytes: int
-    first: int
-    last: int
-    tensor: int | None = None
-    ring_rows: int | None = None
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A buffer and where it is: an offset into the arena of a memory."""
-
-    buffer: Buffer
-    memory: str
-    offset: int
-
-    @property
-    def end(self) -> int:
-        """The first offset behind it."""
-        return self.offset + self.buffer.size_bytes
+_CUTS = 40
+"""Cuts that are placed at most; the smallest one is taken."""
+_CLOSE = 1.02
+"""Of the lower bound: nothing smaller is looked for."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
     """Where every buffer is. `arenas` has the bytes of each memory's arena; memories that are not needed are not in it. `segments` says
-    how the layers run, `lower_bound_bytes` what they need at least when they run so."""
+    how the layers run.
+
+    Lower bounds: however the buffers are placed, these segments need `lower_bound_bytes`, and any other segments that were allowed
+    `least_bound_bytes`: during some segment as much is alive, what an input and an output can share counted once.
+    """
 
     placed: tuple[Placed, ...]
     arenas: Mapping[str, int]
     segments: tuple[Segment, ...]
     lower_bound_bytes: int
+    least_bound_bytes: int
 
     @property
     def arena_bytes(self) -> int:
         """All arenas together."""
         return sum(self.arenas.values())
+
+    @property
+    def added_instructions(self) -> int:
+        """What streaming adds to the layers one after the other, by estimate."""
+        return sum(segment.added_instructions for segment in self.segments)
+
+    @property
+    def full_segments(self) -> tuple[Segment, ...]:
+        """The segments during which the last byte of an arena is in use, or one beyond the lower bound."""
+        high = [item.buffer for item in self.placed if item.end == self.arenas[item.memory] or item.end > self.least_bound_bytes]
+        return tuple(one for one in self.segments if any(buffer.first <= one.last and one.first <= buffer.last for buffer in high))
 
 
 def plan_memory(program: Program, memories: Mapping[str, int], added_share: float = ADDED_SHARE) -> MemoryPlan:
@@ -79,30 +74,67 @@ def plan_memory(program: Program, memories: Mapping[str, int], added_share: floa
         DoesNotFitError: a buffer finds no place.
     """
     lives = tensor_lives(program)
+    cuts = Cuts(program, lives, added_share * INSTRUCTIONS_PER_MAC * program.macs)
     plans: list[MemoryPlan] = []
     failure: DoesNotFitError | None = None
-    for cut in islice(cuts(program, lives, added_share), _CUTS):
-        bound = peak_of(program, lives, cut)
-        if plans and min(plan.arena_bytes for plan in plans) <= bound:
-            break
-        buffers = live_buffers(program, lives, cut)
-        sharing = {pair: distance for segment in cut for pair, distance in segment.distances.items() if lives.dies_in(pair[0], segment)}
+    for cut in islice(_alternatives(cuts, plans), _CUTS):
         try:
-            placed = _placed(program, buffers, memories, sharing, bound)
+            plans.append(_plan(program, memories, lives, cuts, cut))
         except DoesNotFitError as error:
             failure = failure or error
-            continue
-        plans.append(MemoryPlan(placed, _arenas(placed), cut, bound))
     if not plans:
         assert failure is not None
         raise failure
     return min(plans, key=lambda plan: plan.arena_bytes)
 
 
+def _alternatives(cuts: Cuts, plans: Sequence[MemoryPlan]) -> Iterator[tuple[Segment, ...]]:
+    """The cut of the smallest peak; then, as long as the plans made are not near the lower bound, cuts that do without one of the
+    segments during which the arenas of an earlier cut were full, the smallest peak first."""
+    tried: set[frozenset[Segment]] = {frozenset()}
+    waiting = [(cuts.least_peak, 0, cuts.smallest(), frozenset[Segment]())]
+    while waiting:
+        peak, _, cut, without = heappop(waiting)
+        if plans and min(plan.arena_bytes for plan in plans) <= max(peak, _CLOSE * cuts.least_peak):
+            return
+        count = len(plans)
+        yield cut
+        full = plans[-1].full_segments if len(plans) > count else ()
+        for segment in full:
+            other = without | {segment}
+            if other not in tried:
+                tried.add(other)
+                if found := cuts.smallest(other):
+                    heappush(waiting, (cuts.peak_of(found), len(tried), found, other))
+
+
+def plan_fastest(program: Program, memories: Mapping[str, int], arena_bytes: int) -> MemoryPlan:
+    """The plan that adds the fewest instructions, by estimate, of those whose arenas have at most `arena_bytes` together.
+
+    Raises:
+        BudgetError: no plan is that small; says how small the nearest is.
+        DoesNotFitError: it is, but a buffer finds no place in `memories`.
+    """
+    lives = tensor_lives(program)
+    cuts = Cuts(program, lives, inf)
+    for cut in cuts.by_falling_peak(arena_bytes):
+        plan = _plan(program, memories, lives, cuts, cut)
+        if plan.arena_bytes <= arena_bytes:
+            return plan
+    nearest = plan_memory(program, memories, inf)
+    if nearest.arena_bytes <= arena_bytes:
+        return nearest
+    raise BudgetError(
+        f"no memory plan keeps the arenas within {arena_bytes} bytes; the nearest takes {nearest.arena_bytes}",
+        "Allow that much, or take a smaller model.",
+    )
+
+
 def live_buffers(program: Program, lives: Lives, cut: Sequence[Segment]) -> list[Buffer]:
     """Every tensor and scratch memory with its lifetime, which begins and ends with a segment."""
     starts = {layer: segment.first for segment in cut for layer in range(segment.first, segment.last + 1)}
     ends = {layer: segment.last for segment in cut for layer in range(segment.first, segment.last + 1)}
+    traffic = _traffic(program, lives)
     buffers = []
     rings: dict[int, tuple[int, int]] = {}
     for segment in cut:
@@ -110,121 +142,44 @@ def live_buffers(program: Program, lives: Lives, cut: Sequence[Segment]) -> list
         rings.update((tensor, (rows, sizes[tensor])) for tensor, rows in segment.rings.items())
         if segment.scratch_bytes:
             name = f"scratch of {program.layers[segment.first].name}"
-            buffers.append(Buffer(name, segment.scratch_bytes, segment.first, segment.last))
+            # What is widened or regrouped there is written once and read at least once.
+            passed = {root for layer in program.layers[segment.first : segment.last + 1] for root in activations(program, layer)}
+            touched = 2 * sum(lives.sizes[root] for root in passed)
+            buffers.append(Buffer(name, segment.scratch_bytes, segment.first, segment.last, traffic_bytes=touched))
     for tensor, size in lives.sizes.items():
         rows, kept = rings.get(tensor, (None, size))
         name, first, last = program.graph.tensors[tensor].name, starts[lives.first[tensor]], ends[lives.last[tensor]]
-        buffers.append(Buffer(name, kept, first, last, tensor, rows))
+        buffers.append(Buffer(name, kept, first, last, tensor, rows, traffic[tensor]))
     return buffers
 
 
-def _orders(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
-    """Orders in which first fit does well: by size, from the start, from the end."""
-    keys: tuple[Callable[[Buffer], tuple[int, int]], ...] = (
-        lambda buffer: (-buffer.size_bytes, buffer.first),
-        lambda buffer: (buffer.first, -buffer.size_bytes),
-        lambda buffer: (-buffer.last, -buffer.size_bytes),
-        lambda buffer: (buffer.tensor is None, -buffer.size_bytes),
-    )
-    for key in keys:
-        yield sorted(buffers, key=key)
+def _traffic(program: Program, lives: Lives) -> dict[int, int]:
+    """Bytes of each tensor that a run writes, once, and reads: a row as often as it is under a window."""
+    touched = dict(lives.sizes)
+    for layer in program.layers:
+        for root in activations(program, layer):
+            touched[root] += round(lives.sizes[root] * rows_read(program.graph, layer.operator))
+    return touched
 
 
-Sharing = Mapping[tuple[int, int], Distance]
-"""Of tensors that may share memory: (input, output)."""
-
-
-def _placed(program: Program, buffers: Sequence[Buffer], memories: Mapping[str, int], sharing: Sharing, bound: int) -> tuple[Placed, ...]:
-    """First fit in several orders, each improved by a local search: what ends highest goes first, after some rounds behind something that
-    lives at the same time."""
-    best: tuple[Placed, ...] = ()
-    failure: DoesNotFitError | None = None
-    chance = random.Random(0)
-    for start in _orders(buffers):
-        order, size = start, _BOUNDLESS
-        for move in range(_MOVES):
-            try:
-                placed = _first_fit(program, order, memories, sharing)
-            except DoesNotFitError as error:
-                failure = failure or error
-                break
-            found = sum(_arenas(placed).values())
-            if found <= size:
-                size, start = found, order
-            if not best or found < sum(_arenas(best).values()):
-                best = placed
-            if found <= bound + ALIGNMENT:
-                return best
-            highest = max(placed, key=lambda item: item.end).buffer
-            if move < _DIRECTED_MOVES:
-                order = list(dict.fromkeys((highest, *order)))
-            else:
-                other = chance.choice([buffer for buffer in start if buffer.first <= highest.last and highest.first <= buffer.last])
-                order = list(dict.fromkeys((other, highest, *start)))
-    if not best:
-        assert failure is not None
-        raise failure
-    return best
-
-
-def _arenas(placed: Sequence[Placed]) -> dict[str, int]:
+def _plan(program: Program, memories: Mapping[str, int], lives: Lives, cuts: Cuts, cut: tuple[Segment, ...]) -> MemoryPlan:
+    """A cut with its buffers placed."""
+    buffers = live_buffers(program, lives, cut)
+    sharing = {pair: distance for segment in cut for pair, distance in segment.distances.items() if lives.dies_in(pair[0], segment)}
+    bound = lower_bound(program, lives, cut)
+    placed = Packing(buffers, sharing, memories).pack(bound)
     arenas: dict[str, int] = {}
     for item in placed:
         arenas[item.memory] = max(arenas.get(item.memory, 0), item.end)
-    return arenas
+    for item in placed:
+        if item.end > memories[item.memory]:
+            raise _does_not_fit(program, max(placed, key=lambda one: one.end - memories[one.memory]), memories)
+    return MemoryPlan(placed, arenas, cut, bound, cuts.least_peak)
 
 
-def _first_fit(program: Program, buffers: Sequence[Buffer], memories: Mapping[str, int], sharing: Sharing) -> tuple[Placed, ...]:
-    """Each buffer in turn at the lowest free offset of the first memory that has one."""
-    placed: dict[str, list[Placed]] = {memory: [] for memory in memories}
-    for buffer in buffers:
-        for memory, size in memories.items():
-            offset = _lowest_offset(buffer, placed[memory], sharing)
-            if offset + buffer.size_bytes <= size:
-                placed[memory].append(Placed(buffer, memory, offset))
-                break
-        else:
-            raise _does_not_fit(program, buffer, placed, memories, sharing)
-    return tuple(item for items in placed.values() for item in items)
-
-
-def _lowest_offset(buffer: Buffer, placed: Sequence[Placed], sharing: Sharing) -> int:
-    """The lowest offset among those that touch a neighbour, or share as much with it as they may."""
-    neighbours = [item for item in placed if item.buffer.first <= buffer.last and buffer.first <= item.buffer.last]
-    offsets = {0}
-    for item in neighbours:
-        offsets.add(item.end)
-        as_output, as_input = _distances(buffer, item.buffer, sharing)
-        if as_output is not None:
-            offsets.update((item.offset - as_output.least, item.offset - as_output.free))
-        if as_input is not None:
-            offsets.update((item.offset + as_input.least, item.offset + as_input.free))
-    for offset in sorted({-(-offset // ALIGNMENT) * ALIGNMENT for offset in offsets if offset >= 0}):
-        if all(_fits(buffer, offset, item, sharing) for item in neighbours):
-            return offset
-    raise AssertionError("behind all neighbours there is always room")
-
-
-def _distances(buffer: Buffer, other: Buffer, sharing: Sharing) -> tuple[Distance | None, Distance | None]:
-    """How a buffer may share the memory of another one that is its input; and of one that is its output."""
-    if buffer.tensor is None or other.tensor is None:
-        return None, None
-    return sharing.get((other.tensor, buffer.tensor)), sharing.get((buffer.tensor, other.tensor))
-
-
-def _fits(buffer: Buffer, offset: int, item: Placed, sharing: Sharing) -> bool:
-    if offset >= item.end or offset + buffer.size_bytes <= item.offset:
-        return True
-    as_output, as_input = _distances(buffer, item.buffer, sharing)
-    if as_output is not None:
-        return as_output.allows(item.offset - offset)
-    return as_input is not None and as_input.allows(offset - item.offset)
-
-
-def _does_not_fit(
-    program: Program, buffer: Buffer, placed: Mapping[str, list[Placed]], memories: Mapping[str, int], sharing: Sharing
-) -> DoesNotFitError:
-    missing = min(_lowest_offset(buffer, placed[memory], sharing) + buffer.size_bytes - size for memory, size in memories.items())
+def _does_not_fit(program: Program, item: Placed, memories: Mapping[str, int]) -> DoesNotFitError:
+    buffer = item.buffer
+    missing = item.end - memories[item.memory]
     sizes = ", ".join(f"{memory} {size}" for memory, size in memories.items())
     layer = program.layers[buffer.first]
     return DoesNotFitError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hilnas.firmware.graph import ITEM_SIZES, Convolution, Graph, Tensor
+from hilnas.firmware.graph import ITEM_SIZES, Convolution, Graph, Operator, Tensor
 from hilnas.firmware.streaming import Image, Stage
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ def stage_of(graph: Graph, layer: Layer, numbers: Mapping[int, int]) -> Stage | 
         tuple(numbers[index] for index in activations),
         numbers[operator.outputs[0]],
     )
+
+
+def rows_read(graph: Graph, operator: Operator) -> float:
+    """How often an operator reads each row of its input."""
+    if operator.op not in ("CONV_2D", "DEPTHWISE_CONV_2D") or not isinstance(operator.attributes, Convolution):
+        return 1.0
+    return graph.input_of(operator, 1).shape[1] / operator.attributes.strides[0]
 
 
 def has_rows(tensor: Tensor) -> bool:

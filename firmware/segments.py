@@ -19,7 +19,6 @@ BLOCKS = (8, 4, 2, 1)
 """Rows a step that are tried; fewer take less memory and more instructions."""
 
 LONGEST_CHAIN = 8
-INSTRUCTIONS_PER_MAC = 1.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,56 +98,63 @@ def activations(program: Program, layer: Layer) -> list[int]:
     return [graph.storage(index) for index in layer.operator.inputs if index is not None and graph.tensors[index].data is None]
 
 
-def cuts(program: Program, lives: Lives, added_share: float) -> Iterator[tuple[Segment, ...]]:
-    """Cuts of ever larger peaks whose added instructions stay below `added_share` of the program's; at least one."""
-    budget = added_share * INSTRUCTIONS_PER_MAC * program.macs
-    candidates = _candidates(program, lives, budget)
-    count = len(program.layers)
-    peaks = sorted({peak for _, peak in candidates})
-    low, high = 0, len(peaks) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if _cheapest(candidates, count, peaks[middle])[0] <= budget:
-            high = middle
-        else:
-            low = middle + 1
-    found: tuple[Segment, ...] = ()
-    for peak in peaks[low:]:
-        cost, cut = _cheapest(candidates, count, peak)
-        if cost <= budget and cut != found:
-            found = cut
-            yield cut
+class Cuts:
+    """The cuts of a program whose added instructions stay within `budget`. `least_peak` is a lower bound, in bytes, for all of them."""
 
+    def __init__(self, program: Program, lives: Lives, budget: float) -> None:
+        self._candidates = _candidates(program, lives, budget)
+        self._count = len(program.layers)
+        self._budget = budget
+        self._needed = dict(self._candidates)
+        self._peaks = sorted(set(self._needed.values()))
+        self.least_peak = self.peak_of(self.smallest())
 
-def peak_of(program: Program, lives: Lives, cut: tuple[Segment, ...]) -> int:
-    """A lower bound of the memory that a cut takes, in bytes."""
-    return max(_needed(program, lives, segment) for segment in cut)
+    def smallest(self, without: frozenset[Segment] = frozenset()) -> tuple[Segment, ...]:
+        """The cut of the smallest peak, and the cheapest of these, that has none of the segments `without`; empty if there is none."""
+        low, high = 0, len(self._peaks) - 1
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._cheapest(self._peaks[middle], without) else (middle + 1, high)
+        return self._cheapest(self._peaks[low], without)
+
+    def peak_of(self, cut: tuple[Segment, ...]) -> int:
+        """A lower bound of the memory that a cut takes, in bytes."""
+        return max(self._needed[segment] for segment in cut)
+
+    def by_falling_peak(self, most: int) -> Iterator[tuple[Segment, ...]]:
+        """Cuts of ever smaller peaks and more added instructions, the cheapest of its peak each, from a peak of `most` bytes down."""
+        found: tuple[Segment, ...] = ()
+        for peak in reversed(self._peaks):
+            if self.least_peak <= peak <= most:
+                cut = self._cheapest(peak)
+                if cut != found:
+                    found = cut
+                    yield cut
+
+    def _cheapest(self, most: int, without: frozenset[Segment] = frozenset()) -> tuple[Segment, ...]:
+        """The cut of the least added instructions among those whose peak is at most `most`; empty if that is more than the budget."""
+        costs = [0.0, *[inf] * self._count]
+        ways: list[Segment | None] = [None] * (self._count + 1)
+        for segment, peak in self._candidates:
+            cost = costs[segment.first] + segment.added_instructions
+            if peak <= most and cost < costs[segment.last + 1] and segment not in without:
+                costs[segment.last + 1], ways[segment.last + 1] = cost, segment
+        if costs[self._count] == inf or costs[self._count] > self._budget:
+            return ()
+        cut: list[Segment] = []
+        position = self._count
+        while position:
+            way = ways[position]
+            assert way is not None
+            cut.append(way)
+            position = way.first
+        return tuple(reversed(cut))
 
 
 def ring_sizes(program: Program, segment: Segment) -> dict[int, int]:
     """Bytes of the rings of a segment."""
     tensors = program.graph.tensors
     return {tensor: tensors[tensor].size_bytes // tensors[tensor].shape[1] * rows for tensor, rows in segment.rings.items()}
-
-
-def _cheapest(candidates: list[tuple[Segment, int]], count: int, most: int) -> tuple[float, tuple[Segment, ...]]:
-    """The cut of the least added instructions among those whose peak is at most `most`, and these instructions."""
-    costs = [0.0, *[inf] * count]
-    ways: list[Segment | None] = [None] * (count + 1)
-    for segment, peak in candidates:
-        cost = costs[segment.first] + segment.added_instructions
-        if peak <= most and cost < costs[segment.last + 1]:
-            costs[segment.last + 1], ways[segment.last + 1] = cost, segment
-    if costs[count] == inf:
-        return inf, ()
-    cut: list[Segment] = []
-    position = count
-    while position:
-        segment_ = ways[position]
-        assert segment_ is not None
-        cut.append(segment_)
-        position = segment_.first
-    return costs[count], tuple(reversed(cut))
 
 
 def _candidates(program: Program, lives: Lives, budget: float) -> list[tuple[Segment, int]]:
@@ -258,15 +264,41 @@ def _flows(program: Program, lives: Lives, layer: Layer, stage: Stage | None) ->
     )
 
 
-def _needed(program: Program, lives: Lives, segment: Segment) -> int:
-    """Bytes that a segment needs at least: what lives during it, less what its inputs and outputs can share."""
+def _needed(program: Program, lives: Lives, segment: Segment, apart: tuple[int, int] | None = None) -> int:
+    """Bytes that a segment needs at least: what lives during it, less what its inputs and outputs can share; `apart` are an input and
+    an output that do not."""
     rings = ring_sizes(program, segment)
     living = [tensor for tensor in lives.sizes if lives.first[tensor] <= segment.last and lives.last[tensor] >= segment.first]
     total = segment.scratch_bytes + sum(rings.get(tensor, lives.sizes[tensor]) for tensor in living)
     shared: dict[int, int] = {}
     for (source, target), distance in segment.distances.items():
-        if lives.dies_in(source, segment):
-            apart = max(distance.least, 0)
-            extent = max(lives.sizes[source] + apart, lives.sizes[target])
+        if lives.dies_in(source, segment) and (source, target) != apart:
+            extent = max(lives.sizes[source] + max(distance.least, 0), lives.sizes[target])
             shared[target] = shared.get(target, 0) + max(0, lives.sizes[source] + lives.sizes[target] - extent)
     return total - sum(min(lives.sizes[target], bytes_) for target, bytes_ in shared.items())
+
+
+def lower_bound(program: Program, lives: Lives, cut: Sequence[Segment]) -> int:
+    """Bytes that a cut needs at least, however its buffers are placed.
+
+    At any time there are the bytes that live. And where these leave an input and an output no choice but to share memory, the input
+    begins a distance behind the output; from segment to segment such distances add up.
+    """
+    bound = max(_needed(program, lives, segment) for segment in cut)
+    pairs = [
+        (source, target, distance.least, _needed(program, lives, segment, (source, target)))
+        for segment in cut
+        for (source, target), distance in segment.distances.items()
+        if lives.dies_in(source, segment)
+    ]
+    while True:
+        # How far the last byte that is tied to a tensor lies behind the tensor's first.
+        reach = {tensor: lives.sizes[tensor] for pair in pairs for tensor in pair[:2]}
+        for source, target, least, needed_apart in pairs:
+            if needed_apart > bound:
+                reach[target] = max(reach[target], reach[source] + least)
+        highest = max(reach.values(), default=0)
+        if highest <= bound:
+            return bound
+        relieving = (needed for *_, needed in pairs if needed > bound)
+        bound = min(highest, min(relieving, default=highest))

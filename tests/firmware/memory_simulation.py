@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from hilnas.firmware.graph import Convolution
 from hilnas.firmware.kernel import Order
 from hilnas.firmware.lower import Layer, Program
-from hilnas.firmware.plan import MemoryPlan, Placed
+from hilnas.firmware.packing import Placed
+from hilnas.firmware.plan import MemoryPlan
 from hilnas.firmware.segments import Segment
 
 GARBAGE = -1

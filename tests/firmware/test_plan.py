@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hilnas.errors import DoesNotFitError
+from hilnas.errors import BudgetError, DoesNotFitError
 from hilnas.firmware.fusion import fuse
 from hilnas.firmware.graph import Activated, Convolution, Graph, Operator, Padding, Plain, Quantization, Tensor, placeholder
 from hilnas.firmware.lower import lower
-from hilnas.firmware.plan import ALIGNMENT, plan_memory
+from hilnas.firmware.packing import ALIGNMENT
+from hilnas.firmware.plan import plan_fastest, plan_memory
 from hilnas.firmware.reader import read_model
+from hilnas.hil.weightless_graph import weightless_graph
+from hilnas.nas.network import DIGITS, FULL_SIZE, McuDimensions
+from hilnas.nas.spaces.mcu import McuSpace
+from hilnas.nas.spaces.mcu_network import largest, network_of, smallest
+from hilnas.tflite.exits import named_exits
 
 sys.path.insert(0, str(Path(__file__).parent))
 from memory_simulation import Simulation
@@ -30,7 +38,7 @@ def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
 
 @st.composite
 def random_graphs(draw: st.DrawFn) -> Graph:
-    """Convolutions, depthwise ones, additions and reshapes in any order, each on any tensor made before it."""
+    """Convolutions, depthwise ones, additions and reshapes in any order, each on any tensor made before it; with exits or without."""
     height, width = draw(st.sampled_from([1, 5, 12, 18])), draw(st.integers(1, 20))
     tensors = [Tensor("input", (1, height, width, draw(st.sampled_from([1, 3, 4, 8]))), "int8", SCALE)]
     operators: list[Operator] = []
@@ -63,7 +71,9 @@ def random_graphs(draw: st.DrawFn) -> Graph:
     if draw(st.booleans()):
         outputs.insert(0, draw(st.sampled_from(activations)))
     names = tuple(f"output {index}" for index in range(len(outputs)))
-    return Graph(tuple(tensors), tuple(operators), (0,), tuple(outputs), ("input",), names)
+    leaves = len(outputs) == 2 and any(operator.outputs[0] == outputs[0] and operator.op != "RESHAPE" for operator in operators)
+    exits = named_exits((0.5,)) if leaves and draw(st.booleans()) else None
+    return Graph(tuple(tensors), tuple(operators), (0,), tuple(outputs), ("input",), names, exits=exits)
 
 
 @settings(max_examples=100, deadline=None)
@@ -74,6 +84,7 @@ def test_no_byte_is_overwritten_before_its_last_read(graph: Graph, memories: dic
     Simulation(program, plan).run()
     assert [layer for segment in plan.segments for layer in range(segment.first, segment.last + 1)] == [*range(len(program.layers))]
     assert all(item.offset % ALIGNMENT == 0 and item.end <= plan.arenas[item.memory] for item in plan.placed)
+    assert plan.lower_bound_bytes >= plan.least_bound_bytes
     assert plan.arena_bytes >= plan.lower_bound_bytes or len(plan.arenas) > 1
 
 
@@ -124,6 +135,40 @@ def test_known_models_stay_within_their_memory(name: str, most: int, data_folder
     plan = plan_memory(program, {"ram": 10**6})
     Simulation(program, plan).run()
     assert plan.lower_bound_bytes <= plan.arena_bytes <= min(most, 1.1 * plan.lower_bound_bytes)
+
+
+@pytest.mark.parametrize(("dimensions", "nets"), [(DIGITS, 12), (FULL_SIZE, 3)], ids=["digits", "full size"])
+def test_networks_of_the_spaces_stay_near_the_lower_bound(dimensions: McuDimensions, nets: int) -> None:
+    """Random ones, and the largest, which has all exits."""
+    space, chance = McuSpace(dimensions), np.random.default_rng(7)
+    for architecture in (largest(space), *(chance.integers(space.choice_counts) for _ in range(nets))):
+        program = lower(fuse(weightless_graph(network_of(space, architecture))))
+        for added_share in (0.0, 0.05):
+            plan = plan_memory(program, {"ram": 10**7}, added_share)
+            assert plan.lower_bound_bytes <= plan.arena_bytes <= 1.1 * plan.lower_bound_bytes
+            if dimensions is DIGITS:
+                Simulation(program, plan).run()
+
+
+def test_the_fastest_plan_within_a_limit_adds_less_than_the_smallest() -> None:
+    program = lower(fuse(weightless_graph(network_of(McuSpace(FULL_SIZE), smallest(McuSpace(FULL_SIZE))))))
+    memories = {"ram": 10**7}
+    least, fastest = plan_memory(program, memories, inf), plan_memory(program, memories, 0.0)
+    assert fastest.added_instructions == 0
+    added = []
+    for share in (0.0, 0.3, 0.7, 1.0):
+        limit = round(least.arena_bytes + share * (fastest.arena_bytes - least.arena_bytes))
+        plan = plan_fastest(program, memories, limit)
+        assert plan.arena_bytes <= limit
+        added.append(plan.added_instructions)
+    assert added == sorted(added, reverse=True)
+    assert added[-1] == 0 < added[0]
+
+
+def test_a_limit_that_no_plan_keeps_is_answered_with_the_nearest() -> None:
+    program = lower(two_layers(), dsp=False, assembly=False)
+    with pytest.raises(BudgetError, match="within 8000 bytes; the nearest takes 8400"):
+        plan_fastest(program, {"ram": 10**6}, 8_000)
 
 
 def test_what_does_not_fit_names_bytes_and_layer() -> None:
