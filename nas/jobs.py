@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
@@ -41,7 +42,7 @@ def run_jobs(
             return results
         # Spawned, not forked: a forked copy of a process that has used torch may hang.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_thread) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
             try:
                 for result in pool.map(function, jobs):
                     results.append(result)
@@ -50,6 +51,19 @@ def run_jobs(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return results
+
+
+def _start_worker() -> None:
+    """Prepares a process of the pool. It ends with its parent, also where that is killed: no job works on for nobody."""
+    use_one_thread()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def use_one_thread() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +27,29 @@ def test_ray_gives_the_results_of_one_process() -> None:
     pytest.importorskip("ray")
     texts = [f"latency={number}" for number in range(1, 4)]
     assert run_jobs(parse_budget, texts, "jobs", ray="local") == [parse_budget(text) for text in texts]
+
+
+def announce_and_wait(pipe: str) -> None:
+    """Says on a named pipe that the job runs, and keeps the pipe open until the process ends."""
+    with Path(pipe).open("w") as file:
+        print("running", file=file, flush=True)
+        threading.Event().wait()
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    program = f"from test_jobs import *\nif __name__ == '__main__': run_jobs(announce_and_wait, [{str(pipe)!r}] * 2, 'jobs', processes=2)"
+    (tmp_path / "campaign.py").write_text(program)
+    search_path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    campaign = subprocess.Popen([sys.executable, str(tmp_path / "campaign.py")], env=os.environ | {"PYTHONPATH": search_path})
+    with pipe.open() as reports:
+        assert [reports.readline() for _ in range(2)] == ["running\n"] * 2
+        campaign.kill()
+        campaign.wait()
+        # The end of the file: nobody holds the pipe any more.
+        ready, _, _ = select.select([reports], [], [], 60)
+        assert ready and reports.read() == ""
 
 
 @pytest.mark.data
