@@ -4,6 +4,7 @@
 
 /* Polls in a row after which a firmware counts as waiting: sending a byte polls once. */
 #define IDLE_POLLS 16u
+#define LONGEST_TIME_OUT 1000000000u /* cycles: some seconds */
 
 void queue_push(byte_queue *self, const uint8_t *data, size_t size) {
     if (self->end + size > self->capacity) {
@@ -132,8 +133,10 @@ access_result peripherals_write(peripherals *self, uint32_t address, uint32_t si
     return ACCESS_DONE;
 }
 
+/* An interrupt may end the wait, as the ticks of a time-out do; but not for ever. */
 bool peripherals_idle(const peripherals *self) {
-    return self->empty_polls >= IDLE_POLLS;
+    return self->empty_polls >= IDLE_POLLS &&
+           (!self->may_interrupt || self->last_poll - self->first_poll > LONGEST_TIME_OUT);
 }
 
 uint32_t plain_read(peripherals *all, peripheral *self, uint32_t offset) {

@@ -57,7 +57,8 @@ struct peripherals {
     peripheral *rcc, *scs;
     uint32_t uart_base;
     byte_queue to_host, to_device;
-    uint32_t empty_polls; /* reads of the UART's status in a row that found nothing received */
+    uint32_t empty_polls;           /* reads of the UART's status in a row that found nothing received */
+    uint64_t first_poll, last_poll; /* when, in cycles */
     bool reset_requested;
     uint64_t (*cycles)(void *machine);
     void (*maintain)(void *machine, uint32_t offset, uint32_t value); /* caches and branch prediction */

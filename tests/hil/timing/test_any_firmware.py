@@ -202,6 +202,38 @@ def test_every_end_keeps_the_intervals(hosted: Compile, board: Board, end: str, 
     assert len(result.intervals) == 2
 
 
+UART = """
+    static uint32_t ticks;
+    void SysTick_Handler(void) { ticks++; }
+    static int has_byte(void) { return R(0x4000481C) >> 5 & 1; }
+    static void start_uart(void) { R(0x580244E8) |= 1u << 18; R(0x40004800) = 0xD; }
+"""
+
+
+def test_looking_for_input_now_and_then_is_not_waiting_for_it(hosted: Compile, board: Board) -> None:
+    source = (
+        PRELUDE + UART + "int main(void) { start_uart(); for (int turn = 0; turn < 100; turn++) { has_byte(); work(2000); } return 7; }"
+    )
+    assert run(hosted(source), board, RunOptions())[0].ended == "exit"
+
+
+def test_waiting_for_input_ends_by_the_ticks_of_a_time_out(hosted: Compile, board: Board) -> None:
+    source = (
+        PRELUDE
+        + UART
+        + """int main(void) {
+        start_uart(); R(0xE000E014) = 9999; R(0xE000E010) = 7;
+        while (!has_byte() && *(volatile uint32_t *)&ticks < 50) {}
+        return 7; }"""
+    )
+    assert run(hosted(source), board, RunOptions())[0].ended == "exit"
+
+
+def test_waiting_for_input_without_end_ends_the_run(hosted: Compile, board: Board) -> None:
+    source = PRELUDE + UART + "int main(void) { start_uart(); while (!has_byte()) {} return 7; }"
+    assert run(hosted(source), board, RunOptions())[0].ended == "waits for input"
+
+
 def test_a_loop_that_an_interrupt_can_leave_is_not_the_end(hosted: Compile, board: Board) -> None:
     source = (
         PRELUDE
