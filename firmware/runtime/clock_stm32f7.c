@@ -20,6 +20,13 @@
 #define PLL_INPUT_MHZ 2u /* 16 MHz / 8 */
 #define USART1 0x40011000u
 
+/* One regulator feeds the core, and all RAMs run from reset. */
+const char *clock_choose_supply(void) {
+    return 0;
+}
+
+void clock_start_memories(void) {}
+
 const char *clock_start(void) {
     register_set(&RCC_APB1ENR, 1u << 28); /* PWR */
     (void)RCC_APB1ENR;

@@ -46,13 +46,21 @@
 #define NEEDS_OVERDRIVE (HILNAS_CLOCK_HZ > 400000000u)
 #endif
 
-static const char *raise_voltage(void) {
+/* Flattened: a call would put its return address on the stack. */
+__attribute__((flatten)) const char *clock_choose_supply(void) {
     /* CR3 can be written once after power-up, and a system reset does not undo that: which regulator feeds the core is
-     * wired on the board. Bits 0 to 2 are BYPASS, LDOEN and SMPSEN (H743: SCUEN, to be cleared). */
+     * wired on the board. Bits 0 to 2 are BYPASS, LDOEN and SMPSEN (H743: SCUEN, to be cleared). Until ACTVOSRDY the
+     * part is in Run* mode (RM0433 6.4.1): RAMs may not be written, and the voltage scale may not change. */
     register_replace(&PWR_CR3, 7u, HILNAS_SUPPLY_SMPS ? 1u << 2 : 1u << 1);
-    if (!register_becomes(&PWR_CSR1, 1u << 13, 1u << 13)) {
-        return "PWR_CSR1.ACTVOSRDY";
-    }
+    return register_becomes(&PWR_CSR1, 1u << 13, 1u << 13) ? 0 : "PWR_CSR1.ACTVOSRDY";
+}
+
+void clock_start_memories(void) {
+    register_set(&RCC_AHB2ENR, RAM_CLOCKS);
+    (void)RCC_AHB2ENR; /* the clock runs once the write has been read back */
+}
+
+static const char *raise_voltage(void) {
     register_replace(&PWR_D3CR, 3u << 14, 3u << 14); /* H743, H747: scale 1; H7A3: scale 0 */
     (void)PWR_D3CR;                                  /* what is read first may still be of the old scale */
     if (!register_becomes(&PWR_D3CR, 1u << 13, 1u << 13)) {
@@ -63,8 +71,8 @@ static const char *raise_voltage(void) {
                    "RM0399: more than 400 MHz need voltage scale 0, which the switching regulator does not give");
     if (NEEDS_OVERDRIVE) {
         register_set(&RCC_APB4ENR, 1u << 1); /* SYSCFG */
-        (void)RCC_APB4ENR;                   /* the clock runs once the write has been read back */
-        register_set(&SYSCFG_PWRCR, 1u);     /* ODEN: scale 0 */
+        (void)RCC_APB4ENR;
+        register_set(&SYSCFG_PWRCR, 1u); /* ODEN: scale 0 */
         (void)SYSCFG_PWRCR;
         (void)PWR_D3CR;
         if (!register_becomes(&PWR_D3CR, 1u << 13, 1u << 13)) {
@@ -76,9 +84,6 @@ static const char *raise_voltage(void) {
 }
 
 const char *clock_start(void) {
-    /* First of all: the caller fills the RAMs whether the clocks come up or not. */
-    register_set(&RCC_AHB2ENR, RAM_CLOCKS);
-    (void)RCC_AHB2ENR;
     const char *missing = raise_voltage();
     if (missing) {
         return missing;

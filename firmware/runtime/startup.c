@@ -31,14 +31,25 @@ static void fill_memory(void) {
     }
 }
 
-void reset_handler(void) {
+/* `missing` is what `clock_choose_supply` returned: without a supply the clocks stay as they are, and the host is told.
+ */
+__attribute__((noreturn, noinline, used)) static void start_up(const char *missing) {
     core_start();
     uart_start(); /* clocked by the oscillator that runs from reset: a fault from here on reaches the host */
-    const char *missing = clock_start();
+    clock_start_memories();
+    if (!missing) {
+        missing = clock_start();
+    }
     fill_memory();
     core_start_caches();
     stack_paint();
     report_loop(missing);
+}
+
+/* In assembly because C may keep something on the stack, which is in RAM. */
+__attribute__((naked)) void reset_handler(void) {
+    __asm volatile("bl clock_choose_supply\n"
+                   "b start_up\n");
 }
 
 /* Takes the stacked frame. Where no room is left below it, or it lies elsewhere, the report gets a fresh stack: the
