@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 
 from hilnas.boards.board import Board
 from hilnas.errors import ConnectError, InputError, ToolMissingError
+from hilnas.hil.flashers.openocd import OpenOcd
+from hilnas.hil.flashers.tool import Job
 from hilnas.hil.flashers.virtual import VirtualFlasher
 from hilnas.hil.measurement import CYCLES_MEASURED, CYCLES_MODELLED
 
@@ -24,6 +27,8 @@ RELEASE_S = 60.0
 VIRTUAL_CLASS = "HilnasVirtualBoard"
 """The class of a resource that is the probe of a virtual board, exported beside its serial port: its one parameter is `probe`."""
 
+# What the holder replaces by the path on the exporter's host.
+_REMOTE_IMAGE = Path("/hilnas/image.elf")
 _HOLDER = Path(__file__).with_name("place_holder.py")
 _CLIENT = "labgrid-client"
 
@@ -51,6 +56,7 @@ class FarmPlace:
         self._process: subprocess.Popen[str] | None = None
         self._holder = "somebody else"
         self._resources: list[dict[str, Any]] = []
+        self._under_reset = False
 
     def try_acquire(self) -> bool:
         """See `Bench`.
@@ -101,21 +107,18 @@ class FarmPlace:
         if virtual:
             return VirtualFlasher().flash(elf, board, str(virtual["probe"]), ANSWER_S)
         if board.flashing is None or board.flashing.openocd is None:
-            raise InputError(
-                f"board {board.name} cannot be flashed in a farm", "Its board file names no script of OpenOCD; see docs/boards.md."
-            )
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            print(json.dumps({"elf": str(elf.absolute()), "openocd": board.flashing.openocd}), file=self._process.stdin, flush=True)
-        except BrokenPipeError as error:
-            raise self._lost() from error
-        answer = self._answer()
-        if "done" not in answer:
-            raise ConnectError(
-                f"flashing place {self.name} failed: {answer.get('error', 'no answer')}",
-                f"Try it by hand: {_CLIENT} -p {self.name} bootstrap {elf}",
-            )
-        return ()
+            raise InputError(f"a farm cannot flash {board.name}", "Its board file names no script of OpenOCD; see docs/boards.md.")
+        tool = OpenOcd()
+        (arguments,) = tool.commands(Job(_REMOTE_IMAGE, board, board.flashing, None, self._under_reset, elf.parent))
+        answer = self._ask({"elf": str(elf.absolute()), "arguments": [str(argument) for argument in arguments]})
+        said = str(answer.get("said", ""))
+        if "error" not in answer and re.search(tool.proof, said):
+            return ()
+        failure = next((failure for failure in tool.failures if failure.pattern.search(said)), None)
+        self._under_reset = failure is not None and failure.can_pass
+        problem = failure.problem if failure else answer.get("error", "OpenOCD does not say that it verified the flash")
+        by_hand = f"Try it by hand: {_CLIENT} -x {self._coordinator} -p {self.name} bootstrap {elf}"
+        raise ConnectError(f"flashing place {self.name} with openocd: {problem}", failure.check if failure else by_hand)
 
     def port(self) -> str:
         """See `Bench`."""
@@ -140,5 +143,10 @@ class FarmPlace:
         answer: dict[str, Any] = json.loads(self._process.stdout.readline() or "{}")
         return answer
 
-    def _lost(self) -> ConnectError:
-        return ConnectError(f"place {self.name} is lost: the process that held it has ended", "Is the coordinator still running?")
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            return {"error": "the process that holds it has ended"}
+        return self._answer() or {"error": "the process that holds it has ended"}

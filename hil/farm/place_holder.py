@@ -13,26 +13,36 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import re
 import signal
+import subprocess
 import sys
 from typing import Any
 
 import grpc
 from labgrid import Target
-from labgrid.driver import OpenOCDDriver
 from labgrid.remote.client import ClientSession, Error, start_session
 from labgrid.remote.generated import labgrid_coordinator_pb2 as messages
 from labgrid.resource.remote import RemotePlace, RemotePlaceManager
+from labgrid.util.helper import processwrapper
+from labgrid.util.managedfile import ManagedFile
+
+IMAGE = "/hilnas/image.elf"
+"""What the parent writes where the ELF's path on the exporter's host must stand."""
 
 _APPEAR_S = 20.0
 """How long the exporter may take to open a serial port to the network."""
 _LOOK_S = 0.1
+# labgrid prints what its tools say: that must not come between the answers.
+_ANSWERS = os.dup(1)
+os.dup2(2, 1)
 
 
 def say(**answer: Any) -> None:
     """Tells the parent; one that is gone is no reason to stop."""
     with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(answer), flush=True)
+        os.write(_ANSWERS, json.dumps(answer).encode() + b"\n")
 
 
 def hold(session: ClientSession, name: str) -> None:
@@ -78,20 +88,23 @@ async def resources(session: ClientSession, name: str) -> list[Any]:
     raise Error(f"a serial port of place {name} does not appear on the network: does the exporter have ser2net?")
 
 
-def flash(session: ClientSession, name: str, elf: str, openocd: str) -> dict[str, str]:
-    """Writes an ELF by OpenOCD on the exporter's host; `openocd` is the script of the part. Says what went wrong."""
+def flash(session: ClientSession, name: str, elf: str, arguments: list[str]) -> dict[str, str]:
+    """Runs OpenOCD on the exporter's host with these arguments, where `IMAGE` stands for the ELF. What it said, or what went wrong."""
     try:
         manager = RemotePlaceManager.get()
         manager.session, manager.loop = session, session.loop
         target = Target(name)
         RemotePlace(target, name=name)
-        sources = [f"source [find {script}]" for script in ("interface/stlink.cfg", openocd)]
-        driver = OpenOCDDriver(target, name=None, load_commands=[*sources, "program {filename} verify reset exit"])
-        target.activate(driver)
-        driver.load(elf)
+        probe = target.get_resource("NetworkUSBDebugger")
+        image = ManagedFile(elf, probe)
+        image.sync_to_resource()
+        path = re.sub(r"([^\w./-])", r"\\\1", image.get_remote_path())
+        command = ["openocd", "-c", f'adapter usb location "{probe.path}"', *(part.replace(IMAGE, path) for part in arguments)]
+        return {"said": processwrapper.check_output(probe.wrap_command(command)).decode(errors="replace")}
+    except subprocess.CalledProcessError as error:
+        return {"said": (error.output or b"").decode(errors="replace"), "error": f"it ended with exit code {error.returncode}"}
     except Exception as error:  # noqa: BLE001 - whatever labgrid and its drivers raise, the parent tells the user
-        return {"error": f"{type(error).__name__}: {error}"}
-    return {"done": name}
+        return {"said": "", "error": f"{type(error).__name__}: {error}"}
 
 
 def main() -> None:
