@@ -31,7 +31,17 @@ from hilnas.hil.targets.farm import FarmTarget
 sys.path.insert(0, str(Path(__file__).parent))
 from virtual_boards import BOARD, PERSISTENCE, probe_of, virtual_board
 
-PLACE = "desk"
+PLACE, REAL_PLACE = "desk", "real-desk"
+_SSH = """#!/bin/sh
+# Stands in for ssh to 127.0.0.1: runs the command here.
+while [ $# -gt 0 ] && [ "$1" != 127.0.0.1 ]; do
+    [ "$1" = -O ] && echo "Master running (pid=1)" && exit 0
+    shift
+done
+shift
+[ "$1" = -- ] && shift
+exec sh -c "$*"
+"""
 LIMIT_S = 60.0
 
 
@@ -111,7 +121,8 @@ def farm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         else:
             port = f"RawSerialPort: {{port: {board.port.readlink()}, speed: 921600}}"
         resources = folder / "resources.yaml"
-        resources.write_text(f"bench:\n  {port}\n  HilnasVirtualBoard: {{probe: '{probe_of(board)}'}}\n")
+        usb = "NetworkUSBDebugger: {host: 127.0.0.1, busnum: 1, devnum: 2, path: 1-1, vendor_id: 0x0483, model_id: 0x374E}"
+        resources.write_text(f"real:\n  {usb}\nbench:\n  {port}\n  HilnasVirtualBoard: {{probe: '{probe_of(board)}'}}\n")
         coordinator, said = stack.enter_context(labgrid("coordinator", "-l", "127.0.0.1:0", folder=folder, until="listening on"))
         address = said.split()[-1]
         exporter = ("-c", address, "-n", "here", "--hostname", "127.0.0.1", str(resources))
@@ -119,8 +130,9 @@ def farm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         wait_for(coordinator, "set_resource bench HilnasVirtualBoard")
         python = labgrid_python()
         assert python is not None
-        for command in (["create"], ["add-match", "here/bench/*"]):
-            subprocess.run([python.with_name("labgrid-client"), "-x", address, "-p", PLACE, *command], check=True, timeout=LIMIT_S)
+        for place, group in ((PLACE, "bench"), (REAL_PLACE, "real")):
+            for command in (["create"], ["add-match", f"here/{group}/*"]):
+                subprocess.run([python.with_name("labgrid-client"), "-x", address, "-p", place, *command], check=True, timeout=LIMIT_S)
         yield Farm(address, probe_of(board))
 
 
@@ -168,6 +180,24 @@ sys.stdin.read()
         client.send_signal(how)
     with hold_any(lambda: [farm.place()], LIMIT_S):
         pass
+
+
+@pytest.mark.skipif(shutil.which("openocd") is None, reason="OpenOCD is not installed")
+def test_a_real_board_is_flashed_by_openocd_on_its_own_host(farm: Farm, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the real OpenOCD comes without a probe."""
+    (tmp_path / "ssh").write_text(_SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    place = FarmPlace(REAL_PLACE, farm.coordinator)
+    assert place.try_acquire()
+    try:
+        with pytest.raises(ConnectError, match=f"flashing place {REAL_PLACE} with openocd: no ST-LINK found"):
+            place.flash(tiny.build(BOARD).elf, load_board(BOARD))
+        with pytest.raises(ConnectError, match="has no serial port"):
+            place.port()
+        assert place.cycles_source == "measured"
+    finally:
+        place.release()
 
 
 def test_an_unknown_place_is_an_error(farm: Farm) -> None:
