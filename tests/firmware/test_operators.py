@@ -12,10 +12,11 @@ from hilnas.firmware.host import build_host
 
 sys.path.insert(0, str(Path(__file__).parent))
 from comparison import assert_bit_exact
+from emulated_core import EmulatedModel
 from operator_cases import CASES, models, seeds
 
-SAMPLE, CAMPAIGN = 4, 60
-"""Models an operator, each of up to MOST cases."""
+SAMPLE, CAMPAIGN, ON_CORE = 4, 60, 2
+"""Models an operator, each of up to MOST cases: on this computer, the same as a campaign, on the emulated core."""
 
 MOST = 16
 _UNHURRIED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
@@ -45,3 +46,15 @@ def test_operator_is_bit_exact_over_many_models(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["convolution", "depthwise convolution", "elementwise", "pooling"])
 def test_kernels_of_the_dsp_extension_are_bit_exact(kind: str) -> None:
     _check(kind, SAMPLE, dsp=True)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_operator_is_bit_exact_on_the_emulated_core(kind: str) -> None:
+    """With the kernels that generation chooses for the core, assembly included."""
+
+    @settings(max_examples=ON_CORE, deadline=None, suppress_health_check=_UNHURRIED)
+    @given(models((kind,), MOST), seeds)
+    def check(content: bytes, seed: int) -> None:
+        assert_bit_exact(content, EmulatedModel(content).run, seed)
+
+    check()

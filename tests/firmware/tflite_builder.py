@@ -28,6 +28,7 @@ _OPTIONS = {
     "REDUCE_MAX": schema.ReducerOptionsT,
     "REDUCE_MIN": schema.ReducerOptionsT,
     "RESHAPE": schema.ReshapeOptionsT,
+    "SHAPE": schema.ShapeOptionsT,
     "RESIZE_BILINEAR": schema.ResizeBilinearOptionsT,
     "RESIZE_NEAREST_NEIGHBOR": schema.ResizeNearestNeighborOptionsT,
     "SOFTMAX": schema.SoftmaxOptionsT,
