@@ -170,6 +170,8 @@ class Session:
     def _ask(self, command: str, reply: str, **values: int | str | bytes) -> Line:
         """Sends a command until its reply, or an error line with its number, comes back undamaged."""
         self._sequence += 1
+        # What one reply lost of its lines the next one may bring: the firmware answers a repeated command from memory.
+        self._layer_cycles = {}
         line = encode(command, seq=self._sequence, **values)
         tries = 0
         while tries < self._patience.attempts:
@@ -194,7 +196,6 @@ class Session:
 
         Lines come only while no layer runs: after a damaged one the firmware waits for the host. A layer has its own time to run in.
         """
-        self._layer_cycles = {}
         give_up = time.monotonic() + min(self._patience.reply_s, self._patience.run_s)
         while (event := self._next_event(give_up)) is not None:
             now = time.monotonic()

@@ -40,7 +40,7 @@ DESCRIPTIONS = {
     Fault.DISCONNECT: "is unplugged in a layer",
     Fault.NOISE: "lasting: bytes change, get lost, double, appear, both ways",
     Fault.TRUNCATION: "lasting: lines lose their end",
-    Fault.RESETS: "lasting: resets at random, every hundredth layer or so",
+    Fault.RESETS: "lasting: resets at random, in one of 200 layers",
     Fault.ALTERNATES: "lasting: starts only every second time that it is flashed",
     Fault.DIES: "lasting: loses power in a layer and stays dead",
 }
@@ -51,7 +51,7 @@ NOISE_RATE = 1 / 5000
 """Damage of a noisy line: so much of its bytes."""
 TRUNCATION_RATE = 1 / 50
 """Lines of a truncating line that lose their end."""
-RESET_RATE = 1 / 100
+RESET_RATE = 1 / 200
 """Layers in which a board that resets at random does so."""
 FIRST_LAYERS = 8
 """Fewer than the few inferences of any measurement have."""
