@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hilnas.firmware.lower import Program
-from hilnas.firmware.plan import MemoryPlan, Placed
+from hilnas.firmware.packing import Placed
+from hilnas.firmware.plan import MemoryPlan
 from hilnas.firmware.segments import Segment
 from hilnas.firmware.streaming import Step
 
