@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,20 +100,23 @@ def train_ppo(
     """Trains an agent: `MaskablePPO` where the task masks actions, else `PPO`, with a multilayer perceptron as the policy."""
     environments = ArchitectureVecEnv(space, predictor, task, training.environments, seed)
     algorithm = MaskablePPO if task.masked else PPO
-    model = algorithm(
-        "MlpPolicy",
-        environments,
-        learning_rate=training.learning_rate,
-        n_steps=training.rollout // training.environments,
-        batch_size=training.batch,
-        n_epochs=training.epochs,
-        gamma=training.gamma,
-        gae_lambda=training.gae_lambda,
-        clip_range=training.clip,
-        ent_coef=training.entropy,
-        seed=seed,
-        device="cpu",
-    )
+    with warnings.catch_warnings():
+        # A smaller last mini-batch is no harm.
+        warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
+        model = algorithm(
+            "MlpPolicy",
+            environments,
+            learning_rate=training.learning_rate,
+            n_steps=training.rollout // training.environments,
+            batch_size=training.batch,
+            n_epochs=training.epochs,
+            gamma=training.gamma,
+            gae_lambda=training.gae_lambda,
+            clip_range=training.clip,
+            ent_coef=training.entropy,
+            seed=seed,
+            device="cpu",
+        )
     curves = _Curves()
     outputs: list[KVWriter] = [curves]
     if tensorboard is not None:
