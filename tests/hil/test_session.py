@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -245,6 +246,55 @@ def test_an_unseen_reset_does_not_give_a_result_of_old_input(tiny: Any) -> None:
         transport.read(1.0)
         transport.write(encode("run", seq=901, flags=0, crc=1))
         assert b"reason=input-crc" in transport.read(1.0)
+
+
+def test_a_reset_whose_hello_is_lost_is_seen_by_the_count_of_inferences(tiny: Any) -> None:
+    image = tiny.build(BOARD)
+    with machine_of(image) as machine:
+        session = open_session(machine, image, to_host=lambda data: b"" if b" hello seq=0 " in data else data)
+        session.connect()
+        session.infer(tiny.inputs[0], take_exits=False)
+        machine.reset()
+        with pytest.raises(ProtocolError, match="reset itself unseen: it counts 1 inferences, and ran 2"):
+            session.infer(tiny.inputs[1], take_exits=False)
+
+
+def test_what_one_reply_lost_the_next_one_brings(tiny: Any) -> None:
+    """Of the two layer lines each reply brings only one."""
+    image = tiny.build(BOARD)
+    lost = itertools.cycle([b" index=0 ", b" index=1 "])
+
+    def lose(data: bytes) -> bytes:
+        kept = data.splitlines(keepends=True)
+        if any(b" layer " in line for line in kept):
+            gone = next(lost)
+            kept = [line for line in kept if b" layer " not in line or gone not in line]
+        return b"".join(kept)
+
+    with machine_of(image) as machine:
+        session = open_session(machine, image, to_host=lose)
+        session.connect()
+        assert None not in session.infer(tiny.inputs[0], take_exits=False).layer_cycles
+        assert len(session.attempts) == 1
+
+
+class Babble:
+    """A line that never stops to say random bytes, half of which look like the start of a layer."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(5)
+
+    def read(self, timeout_s: float) -> bytes:
+        return self._random.randbytes(64)
+
+    def write(self, data: bytes) -> None:
+        pass
+
+
+def test_a_babbling_line_is_a_time_out(tiny: Any) -> None:
+    image = tiny.build(BOARD)
+    with pytest.raises(TargetTimeoutError, match="'hello'"):
+        Session(Babble(), image, Patience(reply_s=0.05, settle_s=0.05, run_s=0.1, attempts=2)).connect()
 
 
 def test_a_second_host_does_not_get_the_result_of_the_first(tiny: Any) -> None:
