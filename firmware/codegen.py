@@ -197,7 +197,8 @@ class _Writer:
         yield from ("step->first", "step->count")
         output = layer.operator.outputs[0]
         rows, pitch = self._rows(segment, output)
-        yield f"{self._place(output)} + step->first % {rows}u * {pitch}u"
+        row = "step->first" if rows == self.graph.tensors[output].shape[1] else f"step->first % {rows}u"
+        yield f"{self._place(output)} + {row} * {pitch}u"
         if layer.kernel.scratch_bytes:
             yield self._scratch(segment.first)
 
