@@ -56,8 +56,11 @@ def find_start(elf: Elf, board: Board) -> Start:
     tables = [table for address in _table_addresses(elf, board) if (table := _table_at(elf, board, address)) is not None]
     boot = [table for table in tables if table.vectors == board.memories[board.placement.text].base]
     entered = [table for table in tables if elf.entry and table.entry | 1 == elf.entry | 1]
-    for table in (*boot, *entered, *tables):
-        return _with_heap(table, elf, board)
+    # A list of functions, as .init_array is, looks like a table with an odd stack pointer.
+    plausible = [table for table in tables if table.stack_pointer % 4 == 0]
+    for table in (*boot, *entered, *plausible):
+        # The core ignores the last two bits.
+        return _with_heap(replace(table, stack_pointer=table.stack_pointer & ~3), elf, board)
     if not elf.entry:
         raise InputError(f"{elf.path} has neither a table of vectors nor an entry", "Link it with a table of vectors, or with -e SYMBOL.")
     lowest = min(segment.address for segment in elf.segments)
@@ -71,7 +74,7 @@ def _table_addresses(elf: Elf, board: Board) -> Iterator[int]:
 
 
 def _table_at(elf: Elf, board: Board, address: int) -> Start | None:
-    """The table at an address, if it can be one: an aligned stack pointer into RAM, and a reset handler in code that is loaded."""
+    """The table at an address, if it can be one: a stack pointer into RAM, and a reset handler in code that is loaded."""
     for segment in elf.segments:
         offset = address - segment.address
         if address % 4 or not 0 <= offset <= len(segment.data) - 8:
@@ -79,7 +82,7 @@ def _table_at(elf: Elf, board: Board, address: int) -> Start | None:
         stack, entry = struct.unpack_from("<II", segment.data, offset)
         in_ram = any(memory.base < stack <= memory.end for memory in _ram(board))
         is_code = any(item.run_address <= entry < item.run_address + len(item.data) for item in elf.segments)
-        if stack % 4 == 0 and in_ram and entry & 1 and is_code:
+        if in_ram and entry & 1 and is_code:
             return Start(address, stack, entry)
     return None
 

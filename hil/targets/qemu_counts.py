@@ -31,6 +31,11 @@ def _output(program: str, option: str) -> str:
     return subprocess.run([program, option], capture_output=True, text=True, check=False, timeout=60).stdout
 
 
+def _escaped(path: Path) -> str:
+    """As QEMU takes it among its comma-separated options."""
+    return str(path).replace(",", ",,")
+
+
 class InstructionCounts:
     """The counters of one QEMU, in a file of `folder` that it shares with the plugin; to be read while QEMU runs or afterwards.
 
@@ -48,7 +53,7 @@ class InstructionCounts:
         marks = "".join(
             f",{name}={elf.symbols[symbol]:#x}" for name, symbol in (("run", RUN_SYMBOL), ("mark", MARK_SYMBOL)) if symbol in elf.symbols
         )
-        self.options = ("-plugin", f"{plugin},counts={path},base={code.base:#x},size={code.size:#x}{marks}")
+        self.options = ("-plugin", f"{_escaped(plugin)},counts={_escaped(path)},base={code.base:#x},size={code.size:#x}{marks}")
 
     @property
     def between_marks(self) -> int:

@@ -162,9 +162,10 @@ def test_a_whole_program_takes_the_same_instructions_at_every_address(tmp_path: 
     """From reset to its exit, with no host in between: nothing is left out."""
     programs = hosted_programs()
     path = programs.compile_hosted(LIBRARY, tmp_path, flash=BOARD.memories["flash"].base, ram=BOARD.memories["ram"].base)
-    elf, plugin = read_elf(path), counting_plugin(PROGRAM)
+    elf, plugin, folder = read_elf(path), counting_plugin(PROGRAM), tmp_path / "with, comma"
+    folder.mkdir()
     assert plugin is not None
-    counts = InstructionCounts(plugin, elf, BOARD.memories["flash"], tmp_path)
+    counts = InstructionCounts(plugin, elf, BOARD.memories["flash"], folder)
     command = [PROGRAM, "-M", "mps2-an500", "-display", "none", "-monitor", "none", "-serial", "null", "-icount", "shift=0"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(path), *counts.options]
     on_qemu = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)

@@ -280,6 +280,15 @@ def test_a_table_of_vectors_that_no_segment_begins_with(bare: Compile, board: Bo
     assert named_start.entry == named.address_of("reset") | 1
 
 
+def test_a_stack_pointer_at_the_last_byte_of_a_ram_is_rounded_as_the_core_does(hosted: Compile, board: Board) -> None:
+    """Old linker scripts of vendors have it there."""
+    elf = read_elf(hosted(PRELUDE + "int main(void) { return 7; }"))
+    moved = elf.path.read_bytes().replace((0x24080000).to_bytes(4, "little"), (0x2407FFFF).to_bytes(4, "little"))
+    elf.path.write_bytes(moved)
+    assert find_start(read_elf(elf.path), board).stack_pointer == 0x2407FFFC
+    assert run(elf.path, board, RunOptions())[0].ended == "exit"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("mark", "2 functions 'mark', at 0x0"), ("helper", "It has helper.constprop"), ("nothing", "List them"), ("0xzz", "no address")],
