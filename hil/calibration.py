@@ -143,22 +143,29 @@ class _Model:
         moved = sum(((value - knob.value) / (knob.high - knob.low)) ** 2 for knob, value in zip(self._knobs, values, strict=True))
         return misfit + _NEARNESS * moved
 
-    def fit(self, start: Values, left_out: int | None = None) -> Values:
-        """Coordinate descent over whole cycles: the steepest single step, as long as there is one that improves."""
-        best, best_loss = start, self.loss(start, left_out)
-        while True:
-            steps = [
-                (*best[:index], best[index] + step, *best[index + 1 :])
-                for index, knob in enumerate(self._knobs)
-                for step in _STEPS
-                if knob.low <= best[index] + step <= knob.high
-            ]
-            if not steps:
-                return best
-            loss, values = min((self.loss(values, left_out), values) for values in steps)
-            if loss >= best_loss:
-                return best
-            best, best_loss = values, loss
+    def with_effect(self, start: Values) -> tuple[int, ...]:
+        """The knobs that matter to some point: one that changes nothing from one bound to the other need not be searched."""
+
+        def at(index: int, value: int) -> tuple[float, ...]:
+            return self.errors((*start[:index], value, *start[index + 1 :]))
+
+        return tuple(
+            index for index, knob in enumerate(self._knobs) if not at(index, knob.low) == self.errors(start) == at(index, knob.high)
+        )
+
+    def fit(self, start: Values, searched: Sequence[int], left_out: int | None = None) -> Values:
+        """Coordinate descent over whole cycles: the best step of each searched knob in turn, as long as there is one that improves."""
+        best, improves = (self.loss(start, left_out), start), True
+        while improves:
+            improves = False
+            for index in searched:
+                knob, here = self._knobs[index], best[1]
+                values = [here[index] + step for step in _STEPS if knob.low <= here[index] + step <= knob.high]
+                steps = [(*here[:index], value, *here[index + 1 :]) for value in values]
+                step = min(((self.loss(step, left_out), step) for step in steps), default=best)
+                if step[0] < best[0]:
+                    best, improves = step, True
+        return best[1]
 
 
 def calibrate(points: Sequence[Point], core: Core, boards: Mapping[str, Board], knobs: Sequence[Knob]) -> Calibration:
@@ -171,8 +178,10 @@ def calibrate(points: Sequence[Point], core: Core, boards: Mapping[str, Board], 
     with progress("runs of all points") as advance:
         model = _Model(points, core, boards, knobs, advance)
         start = tuple(knob.value for knob in knobs)
-        values = model.fit(start)
-        left_out = tuple(model.errors(model.fit(values, index))[index] for index in range(len(points))) if len(points) > 1 else ()
+        searched = model.with_effect(start)
+        values = model.fit(start, searched)
+        each = range(len(points)) if len(points) > 1 else ()
+        left_out = tuple(model.errors(model.fit(values, searched, index))[index] for index in each)
         return Calibration(
             tuple(points),
             tuple(knobs),
