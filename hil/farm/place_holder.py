@@ -111,6 +111,8 @@ def main() -> None:
     """Entry point."""
     # Ctrl-C is for the parent, which then closes the input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whoever ends this process itself gets the place released, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
     coordinator, name = sys.argv[1:]
     try:

@@ -205,6 +205,16 @@ def test_an_unknown_place_is_an_error(farm: Farm) -> None:
         FarmPlace("nowhere", farm.coordinator).try_acquire()
 
 
+def test_a_holder_that_is_told_to_end_releases_the_place(farm: Farm) -> None:
+    place = farm.place()
+    assert place.try_acquire()
+    assert place._process is not None
+    place._process.terminate()
+    place.release()
+    with hold_any(lambda: [farm.place()], LIMIT_S):
+        pass
+
+
 def test_a_place_that_is_gone_is_set_aside(farm: Farm, tiny: Any) -> None:
     target = FarmTarget(BoardSelection(places=("nowhere", PLACE), coordinator=farm.coordinator, persistence=PERSISTENCE))
     result = target.run(tiny.build(BOARD), load_board(BOARD), tiny.inputs, take_exits=False)
