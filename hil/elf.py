@@ -73,6 +73,8 @@ class Elf:
             raise InputError(f"{self.path} has {len(functions)} functions {name!r}, at {places}", "Give one of these addresses instead.")
         if functions or name in self.symbols:
             return functions[0] if functions else self.symbols[name]
+        if not self.symbols:
+            raise InputError(f"{self.path} has no function {name!r}: it is stripped of its symbols", "Give an address, or link without -s.")
         similar = sorted({symbol for symbol in self.symbols if name in symbol})[:_SHOWN_NAMES]
         hint = f"It has {', '.join(similar)}." if similar else "List them with arm-none-eabi-nm; an inlined function is not among them."
         raise InputError(f"{self.path} has no function {name!r}", hint)

@@ -9,6 +9,7 @@ import pytest
 from hilnas.boards.board import Board
 from hilnas.errors import InputError, TargetError, TargetTimeoutError
 from hilnas.firmware.build import build_image
+from hilnas.firmware.toolchain import ARM, run_tool
 from hilnas.hil.elf import read_elf
 from hilnas.hil.entry import find_start
 from hilnas.hil.targets.emulator import EmulatorTarget
@@ -335,6 +336,16 @@ def test_caches_are_on_when_the_rule_says(hosted: Compile, board: Board, rule: C
 )
 def test_the_result_says_what_was_assumed_of_the_caches(convolution: Path, board: Board, rule: CacheRule, said: str) -> None:
     assert run_elf(convolution, board, RunOptions(caches=rule), lambda text: None).caches == said
+
+
+def test_a_stripped_elf_says_so_and_takes_an_address(convolution: Path, tmp_path: Path, board: Board) -> None:
+    stripped = tmp_path / "stripped.elf"
+    run_tool(["arm-none-eabi-strip", convolution, "-o", stripped], ARM.package)
+    address = read_elf(convolution).address_of("mark")
+    intervals = run(stripped, board, RunOptions(mark=f"{address:#x}"))[0].intervals
+    assert intervals == run(convolution, board, RunOptions(mark="mark"))[0].intervals
+    with pytest.raises(InputError, match="stripped of its symbols"):
+        run(stripped, board, RunOptions(mark="mark"))
 
 
 def test_a_mark_may_be_an_address(convolution: Path, board: Board) -> None:
