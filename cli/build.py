@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from hilnas.cli.output import json_option, print_json, print_table
+from hilnas.cli.plan_options import PlanOptions, plan_options
 
 
 @click.command()
@@ -15,8 +16,9 @@ from hilnas.cli.output import json_option, print_json, print_table
 @click.option("--board", "board_name", help="Name of a board, or path of a board's YAML.")
 @click.option("--host", "for_host", is_flag=True, help="For this computer instead of a board: portable C, a library and a program.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the image; it is replaced.")
+@plan_options
 @json_option
-def command(model: Path, board_name: str | None, for_host: bool, out: Path, as_json: bool) -> None:
+def command(model: Path, board_name: str | None, for_host: bool, out: Path, planning: PlanOptions, as_json: bool) -> None:
     """Compiles an int8 .tflite file MODEL for a board.
 
     Writes firmware.elf and manifest.json; in library/ the model's C with hilnas_infer, to be added to another project
@@ -28,13 +30,16 @@ def command(model: Path, board_name: str | None, for_host: bool, out: Path, as_j
     \b
     Example: hilnas build model.tflite --board nucleo-h743zi2 --out build/model
              hilnas build model.tflite --host --out build/host
+             hilnas build model.tflite --board nucleo-h743zi2 --out build/model --within-latency 25ms --memory-map memory.svg
     """
     if for_host == (board_name is not None):
         raise click.UsageError("Give either --board or --host.")
     if board_name is None:
+        if planning != PlanOptions(None, None, None):
+            raise click.UsageError("--within-ram, --within-latency and --memory-map need --board.")
         _build_for_host(model, out, as_json)
     else:
-        _build_for_board(model, board_name, out, as_json)
+        _build_for_board(model, board_name, out, planning, as_json)
 
 
 def _build_for_host(model: Path, out: Path, as_json: bool) -> None:
@@ -60,13 +65,15 @@ def _build_for_host(model: Path, out: Path, as_json: bool) -> None:
     click.echo(f"{build.shared} and {build.program} are for this computer; {build.sources} is portable C, include {MODEL_HEADER}.")
 
 
-def _build_for_board(model: Path, board_name: str, out: Path, as_json: bool) -> None:
+def _build_for_board(model: Path, board_name: str, out: Path, planning: PlanOptions, as_json: bool) -> None:
     from hilnas.boards.board import load_board
     from hilnas.firmware.build import build_image
     from hilnas.firmware.interface import MODEL_HEADER
+    from hilnas.hil.targets import create_target
 
     board = load_board(board_name)
-    manifest = build_image(model, board, out).manifest
+    manifest = build_image(model, board, out, planning.request(model, board, create_target("emulator"))).manifest
+    planning.draw(manifest)
     if as_json:
         print_json({**asdict(manifest), "out": str(out)})
         return
@@ -82,6 +89,8 @@ def _build_for_board(model: Path, board_name: str, out: Path, as_json: bool) -> 
         "  biases, scales": manifest.channel_bytes,
         "SRAM": manifest.sram_bytes,
         "  arenas": manifest.arena_bytes,
+        "    lower bound, these segments": manifest.lower_bound_bytes,
+        "    lower bound, any segments": manifest.least_bound_bytes,
         "stack": manifest.stack_bytes,
         "library alone: flash": manifest.library.flash_bytes,
         "library alone: SRAM": manifest.library.ram_bytes,

@@ -9,6 +9,7 @@ import click
 
 from hilnas.cli.board_options import board_options
 from hilnas.cli.output import json_option
+from hilnas.cli.plan_options import PlanOptions, plan_options
 from hilnas.cli.show_measurement import show_measurement
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs that are compared with the reference.")
 @click.option("--per-layer", is_flag=True, help="Show each layer.")
 @click.option("--verify-layers", is_flag=True, help="Compare the output of every layer, too, and name the first that differs.")
+@plan_options
 @board_options
 @json_option
 def command(
@@ -39,6 +41,7 @@ def command(
     seed: int,
     per_layer: bool,
     verify_layers: bool,
+    planning: PlanOptions,
     selection: BoardSelection,
     as_json: bool,
 ) -> None:
@@ -49,10 +52,12 @@ def command(
     \b
     Example: hilnas deploy model.tflite --board nucleo-h743zi2 --per-layer
              hilnas deploy model.tflite --board nucleo-h743zi2 --target host --verify-layers --data test.npz
+             hilnas deploy model.tflite --board nucleo-h743zi2 --within-ram 40kB --memory-map memory.svg
     """
     import tempfile
 
     from hilnas.boards.board import load_board
+    from hilnas.firmware.image import FirmwareImage
     from hilnas.hil.measure import deploy
     from hilnas.hil.samples import Samples
     from hilnas.hil.targets import create_target
@@ -60,5 +65,7 @@ def command(
     board, target = load_board(board_name), create_target(target_name, selection)
     data = None if data_file is None else Samples.load(data_file)
     with tempfile.TemporaryDirectory() as scratch:
-        measurement = deploy(model, board, target, out or Path(scratch) / "image", seed, data, verify_layers)
+        folder = out or Path(scratch) / "image"
+        measurement = deploy(model, board, target, folder, seed, data, verify_layers, planning.request(model, board, target))
+        planning.draw(FirmwareImage.load(folder).manifest)
     show_measurement(measurement, per_layer, as_json)

@@ -15,10 +15,11 @@ from hilnas.boards.linker import arena_section, linker_script
 from hilnas.errors import BuildError, DoesNotFitError
 from hilnas.files import read_input, replaced_folder
 from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
-from hilnas.firmware.compile import CompiledModel, compile_model
+from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel, compile_model
 from hilnas.firmware.host import KERNELS_FOLDER
 from hilnas.firmware.image import ELF_NAME, MODEL_COPY, Allocation, FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
 from hilnas.firmware.library import INTERFACE_HEADER, LIBRARY_FOLDER, library_needs, write_library
+from hilnas.firmware.plan import PlanRequest
 from hilnas.firmware.protocol import c_header
 from hilnas.firmware.size import arena_memories, read_sections, section_totals
 from hilnas.firmware.stack_need import stack_need
@@ -39,31 +40,33 @@ _PER_IMAGE = "report.c"
 _OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
 
 
-def build_image(model: Path, board: Board, out: Path) -> FirmwareImage:
-    """Builds the image of a .tflite file in the folder `out`, which it replaces; on failure `out` stays as it was.
+def build_image(model: Path, board: Board, out: Path, request: PlanRequest = DEFAULT_REQUEST) -> FirmwareImage:
+    """Builds the image of a .tflite file in the folder `out`, which it replaces; on failure `out` stays as it was. `request` says which
+    memory plan is wanted.
 
     Raises:
         InputError: the file cannot be read.
         ModelError: it is damaged or holds what the engine does not support.
         DoesNotFitError: the board has too little flash or RAM.
+        BudgetError: no memory plan is as small as asked for.
         ToolMissingError: the compiler is not installed.
         BuildError: it failed.
         StoreError: the disk refused.
     """
     content = read_input(model)
-    compiled = compile_for_board(content, model.name, board)
+    compiled = compile_for_board(content, model.name, board, request)
     _check_flash(compiled, board)
     with replaced_folder(out) as folder:
         (folder / MODEL_COPY).write_bytes(content)
-        image = _build(compiled, board, _build_id(compiled, board), folder)
+        image = _build(compiled, board, _build_id(compiled, board), folder, request)
         image.save()
     return FirmwareImage(out, image.manifest)
 
 
-def compile_for_board(content: bytes, name: str, board: Board) -> CompiledModel:
+def compile_for_board(content: bytes, name: str, board: Board, request: PlanRequest = DEFAULT_REQUEST) -> CompiledModel:
     """Compiles a .tflite file to C for a board; see `build_image`."""
     sections = {memory: arena_section(memory) for memory in board.placement.arena}
-    return compile_model(content, name, arena_memories(board), sections)
+    return compile_model(content, name, arena_memories(board), sections, request=request)
 
 
 def core_flags(board: Board) -> tuple[str, ...]:
@@ -71,7 +74,7 @@ def core_flags(board: Board) -> tuple[str, ...]:
     return (f"-mcpu={board.core}", f"-mfpu={board.fpu}", "-mfloat-abi=hard", *_COMMON_FLAGS)
 
 
-def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> FirmwareImage:
+def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path, request: PlanRequest) -> FirmwareImage:
     source, library = folder / SOURCE_FOLDER, folder / LIBRARY_FOLDER
     source.mkdir()
     library.mkdir()
@@ -82,7 +85,7 @@ def _build(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -
         needs = library_needs(compiled, core_flags(board), objects)
         write_library(compiled, library, needs)
         elf = _link(compiled, board, folder, objects)
-    manifest = _manifest(compiled, board, build_id, elf, needs)
+    manifest = _manifest(compiled, board, build_id, elf, needs, request)
     _check_stack(manifest, board)
     return FirmwareImage(folder, manifest)
 
@@ -171,7 +174,7 @@ def _overflow(error: BuildError, compiled: CompiledModel, board: Board) -> DoesN
     )
 
 
-def _manifest(compiled: CompiledModel, board: Board, build_id: str, elf: Path, needs: LibraryNeeds) -> Manifest:
+def _manifest(compiled: CompiledModel, board: Board, build_id: str, elf: Path, needs: LibraryNeeds, request: PlanRequest) -> Manifest:
     program, plan = compiled.program, compiled.plan
     graph = program.graph
     sections = read_sections(elf)
@@ -199,8 +202,20 @@ def _manifest(compiled: CompiledModel, board: Board, build_id: str, elf: Path, n
         layers=tuple(LayerInfo(layer.name, layer.operator.op, layer.macs, layer.exit) for layer in program.layers),
         exit_thresholds=graph.exits.thresholds if graph.exits else (),
         stateful=any(tensor.variable for tensor in graph.tensors),
+        plan_request=request,
+        lower_bound_bytes=plan.lower_bound_bytes,
+        least_bound_bytes=plan.least_bound_bytes,
+        added_share=plan.added_share,
         memory_plan=tuple(
-            Allocation(item.buffer.name, item.memory, item.offset, item.buffer.size_bytes, item.buffer.first, item.buffer.last)
+            Allocation(
+                item.buffer.name,
+                item.memory,
+                item.offset,
+                item.buffer.size_bytes,
+                item.buffer.first,
+                item.buffer.last,
+                "scratch" if item.buffer.tensor is None else "tensor" if item.buffer.ring_rows is None else "rows",
+            )
             for item in plan.placed
         ),
     )

@@ -14,10 +14,11 @@ from hilnas.firmware.fusion import fuse
 from hilnas.firmware.interface import MODEL_HEADER, Interface
 from hilnas.firmware.kernel import AssemblyRoutine
 from hilnas.firmware.lower import Program, lower
-from hilnas.firmware.plan import MemoryPlan, plan_memory
+from hilnas.firmware.plan import MemoryPlan, PlanRequest
 from hilnas.firmware.reader import read_model
 
 MODEL_NAME = "model.c"
+DEFAULT_REQUEST = PlanRequest()
 ASSEMBLY_NAME = "kernels.S"
 
 
@@ -67,7 +68,13 @@ class CompiledModel:
 
 
 def compile_model(
-    content: bytes, name: str, memories: Mapping[str, int], sections: Mapping[str, str], dsp: bool = True, assembly: bool = True
+    content: bytes,
+    name: str,
+    memories: Mapping[str, int],
+    sections: Mapping[str, str],
+    dsp: bool = True,
+    assembly: bool = True,
+    request: PlanRequest = DEFAULT_REQUEST,
 ) -> CompiledModel:
     """Compiles the .tflite file `content` to C. `memories`, `sections`, `dsp` and `assembly` are as in
     `plan_memory`, `generate` and `lower`.
@@ -77,7 +84,7 @@ def compile_model(
         DoesNotFitError: the tensors do not fit the memories.
     """
     program = lower(fuse(read_model(content, name)), dsp, assembly)
-    plan = plan_memory(program, memories)
+    plan = request.plan(program, memories)
     digest = sha256(content)
     source = generate(program, plan, sections, _origin(name, digest))
     return CompiledModel(name, digest, program, plan, source)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from hilnas.errors import InputError
 from hilnas.files import read_input, write_atomically
+from hilnas.firmware.plan import PlanRequest
 
 ELF_NAME = "firmware.elf"
 MANIFEST_NAME = "manifest.json"
@@ -41,7 +43,8 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class Allocation:
-    """A buffer of the memory plan: where it lives and from which layer to which (inclusive)."""
+    """A buffer of the memory plan: where it lives and from which layer to which (inclusive). `kind`: a whole tensor, a ring of some of
+    a tensor's rows, or scratch memory of kernels."""
 
     name: str
     memory: str
@@ -49,6 +52,7 @@ class Allocation:
     size_bytes: int
     first_layer: int
     last_layer: int
+    kind: Literal["tensor", "rows", "scratch"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,9 @@ class Manifest:
 
     `stack_bytes` is what the firmware needs of the stack, computed; `channel_bytes` are the numbers that every channel has beside
     `weight_bytes`, its bias and its scale. `library` is what the model alone needs. A `stateful` model remembers: what an inference
-    gives depends on those before it.
+    gives depends on those before it. `plan_request` says which memory plan was wanted; no arenas are smaller than `lower_bound_bytes`
+    when layers run in these segments, and than `least_bound_bytes` in any that were allowed; `added_share` is what streaming adds to the
+    instructions, by estimate.
     """
 
     model: str
@@ -96,6 +102,10 @@ class Manifest:
     layers: tuple[LayerInfo, ...]
     exit_thresholds: tuple[float, ...]
     stateful: bool
+    plan_request: PlanRequest
+    lower_bound_bytes: int
+    least_bound_bytes: int
+    added_share: float
     memory_plan: tuple[Allocation, ...]
 
 

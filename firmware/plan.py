@@ -35,7 +35,7 @@ _CLOSE = 1.02
 @dataclass(frozen=True)
 class MemoryPlan:
     """Where every buffer is. `arenas` has the bytes of each memory's arena; memories that are not needed are not in it. `segments` says
-    how the layers run.
+    how the layers run, `added_share` what streaming adds to the instructions of the layers one after the other, by estimate.
 
     Lower bounds: however the buffers are placed, these segments need `lower_bound_bytes`, and any other segments that were allowed
     `least_bound_bytes`: during some segment as much is alive, what an input and an output can share counted once.
@@ -46,6 +46,7 @@ class MemoryPlan:
     segments: tuple[Segment, ...]
     lower_bound_bytes: int
     least_bound_bytes: int
+    added_share: float
 
     @property
     def arena_bytes(self) -> int:
@@ -53,15 +54,29 @@ class MemoryPlan:
         return sum(self.arenas.values())
 
     @property
-    def added_instructions(self) -> int:
-        """What streaming adds to the layers one after the other, by estimate."""
-        return sum(segment.added_instructions for segment in self.segments)
-
-    @property
     def full_segments(self) -> tuple[Segment, ...]:
         """The segments during which the last byte of an arena is in use, or one beyond the lower bound."""
         high = [item.buffer for item in self.placed if item.end == self.arenas[item.memory] or item.end > self.least_bound_bytes]
         return tuple(one for one in self.segments if any(buffer.first <= one.last and one.first <= buffer.last for buffer in high))
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """Which plan is wanted: the smallest one that adds at most `added_share` of the instructions or, where `arena_bytes` is given, the
+    fastest one whose arenas have no more bytes."""
+
+    added_share: float = ADDED_SHARE
+    arena_bytes: int | None = None
+
+    def plan(self, program: Program, memories: Mapping[str, int]) -> MemoryPlan:
+        """That plan.
+
+        Raises:
+            BudgetError, DoesNotFitError: see `plan_memory` and `plan_fastest`.
+        """
+        if self.arena_bytes is not None:
+            return plan_fastest(program, memories, self.arena_bytes)
+        return plan_memory(program, memories, self.added_share)
 
 
 def plan_memory(program: Program, memories: Mapping[str, int], added_share: float = ADDED_SHARE) -> MemoryPlan:
@@ -174,7 +189,8 @@ def _plan(program: Program, memories: Mapping[str, int], lives: Lives, cuts: Cut
     for item in placed:
         if item.end > memories[item.memory]:
             raise _does_not_fit(program, max(placed, key=lambda one: one.end - memories[one.memory]), memories)
-    return MemoryPlan(placed, arenas, cut, bound, cuts.least_peak)
+    added = sum(segment.added_instructions for segment in cut) / (INSTRUCTIONS_PER_MAC * max(program.macs, 1))
+    return MemoryPlan(placed, arenas, cut, bound, cuts.least_peak, added)
 
 
 def _does_not_fit(program: Program, item: Placed, memories: Mapping[str, int]) -> DoesNotFitError:

@@ -104,7 +104,8 @@ def check_layers(image: FirmwareImage, board: Board, target: str, reference: Ref
     if target == "host":
         return check_layers_on_host(build_host(content, image.manifest.model), reference, inputs)
     if target == "emulator":
-        return check_layers_on_emulator(compile_for_board(content, image.manifest.model, board), image, board, reference, inputs)
+        compiled = compile_for_board(content, image.manifest.model, board, image.manifest.plan_request)
+        return check_layers_on_emulator(compiled, image, board, reference, inputs)
     raise InputError(f"layers cannot be compared on target {target}", "Take --target host or --target emulator.")
 
 

@@ -17,7 +17,9 @@ from hilnas import __version__
 from hilnas.boards.board import Board
 from hilnas.errors import InputError
 from hilnas.firmware.build import build_image
+from hilnas.firmware.compile import DEFAULT_REQUEST
 from hilnas.firmware.image import FirmwareImage, Manifest
+from hilnas.firmware.plan import PlanRequest
 from hilnas.hil.layer_check import check_layers
 from hilnas.hil.measurement import ExitStatistics, LayerMeasurement, Measurement
 from hilnas.hil.samples import Samples
@@ -28,10 +30,17 @@ from hilnas.tflite.reference import ReferenceModel
 
 
 def deploy(
-    model: Path, board: Board, target: Target, out: Path, seed: int = 0, data: Samples | None = None, verify_layers: bool = False
+    model: Path,
+    board: Board,
+    target: Target,
+    out: Path,
+    seed: int = 0,
+    data: Samples | None = None,
+    verify_layers: bool = False,
+    request: PlanRequest = DEFAULT_REQUEST,
 ) -> Measurement:
     """Builds a .tflite for a board into the folder `out`, measures it, and compares every output with the reference kernels'; with
-    `verify_layers` the output of every layer, too, on the target `host` or on the emulator.
+    `verify_layers` the output of every layer, too, on the target `host` or on the emulator. `request` says which memory plan is wanted.
 
     Raises:
         ModelError: the file is not an int8 model that the engine supports.
@@ -40,7 +49,7 @@ def deploy(
         ConnectError, TargetError: see `Target.run`.
     """
     check_board(target.name, board.name, board.targets)
-    image, reference = build_image(model, board, out), ReferenceModel.load(model)
+    image, reference = build_image(model, board, out, request), ReferenceModel.load(model)
     measurement = measure(image, board, target, reference, seed, data)
     if not verify_layers:
         return measurement

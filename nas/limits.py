@@ -25,14 +25,24 @@ def parse_budget(text: str) -> Budget:
         key, _, value = part.partition("=")
         if key not in KEYS:
             raise InputError(f"the budget has no limit {key!r}", "Give latency=, flash= or sram=, for example latency=0.9,flash=1.4MB.")
-        name, units = KEYS[key]
-        match = _VALUE.fullmatch(value)
-        if match is None or match[2].lower() not in units:
-            raise InputError(f"{value!r} is no limit for {key}", f"Give a number with one of the units: {', '.join(filter(None, units))}.")
+        name = KEYS[key][0]
         if name in limits:
             raise InputError(f"the budget limits {key} twice", "Give each limit once.")
-        limits[name] = _positive(key, match[1]) * units[match[2].lower()]
+        limits[name] = parse_limit(key, value)
     return Budget(**limits)
+
+
+def parse_limit(key: str, text: str) -> float:
+    """Reads one limit, of `latency`, `flash` or `sram`: seconds or bytes.
+
+    Raises:
+        InputError: an unknown unit, or no positive number.
+    """
+    units = KEYS[key][1]
+    match = _VALUE.fullmatch(text)
+    if match is None or match[2].lower() not in units:
+        raise InputError(f"{text!r} is no limit for {key}", f"Give a number with one of the units: {', '.join(filter(None, units))}.")
+    return _positive(key, match[1]) * units[match[2].lower()]
 
 
 def _positive(key: str, text: str) -> float:

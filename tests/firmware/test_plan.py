@@ -154,13 +154,13 @@ def test_the_fastest_plan_within_a_limit_adds_less_than_the_smallest() -> None:
     program = lower(fuse(weightless_graph(network_of(McuSpace(FULL_SIZE), smallest(McuSpace(FULL_SIZE))))))
     memories = {"ram": 10**7}
     least, fastest = plan_memory(program, memories, inf), plan_memory(program, memories, 0.0)
-    assert fastest.added_instructions == 0
+    assert fastest.added_share == 0.0
     added = []
     for share in (0.0, 0.3, 0.7, 1.0):
         limit = round(least.arena_bytes + share * (fastest.arena_bytes - least.arena_bytes))
         plan = plan_fastest(program, memories, limit)
         assert plan.arena_bytes <= limit
-        added.append(plan.added_instructions)
+        added.append(plan.added_share)
     assert added == sorted(added, reverse=True)
     assert added[-1] == 0 < added[0]
 

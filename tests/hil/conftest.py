@@ -15,6 +15,7 @@ from hilnas.boards.linker import linker_script
 from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
 from hilnas.firmware.build import core_flags
 from hilnas.firmware.image import FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
+from hilnas.firmware.plan import PlanRequest
 from hilnas.firmware.protocol import c_header
 
 SIZE = 600
@@ -123,5 +124,9 @@ def _manifest(board: Board, build_id: str) -> Manifest:
         layers=(LayerInfo("half", "MUL", 0), LayerInfo("plus_one", "ADD", 0)),
         exit_thresholds=(),
         stateful=False,
+        plan_request=PlanRequest(),
+        lower_bound_bytes=0,
+        least_bound_bytes=0,
+        added_share=0.0,
         memory_plan=(),
     )
