@@ -23,7 +23,7 @@ def seed_folder(data_folder: Path) -> Path:
 def test_ga_trial_beats_the_published_mean_at_half_its_evaluations(seed_folder: Path) -> None:
     found = compare.run_trial(compare.Trial(1.0, 0, 7_000, seed_folder)).found[0]
     assert found.feasible and found.evaluations == 7_000
-    assert 0.7257 < found.accuracy <= BEST_KNOWN[1.0] + 0.001
+    assert 0.7257 < found.accuracy < BEST_KNOWN[1.0] + 0.005
 
 
 def test_deployed_net_is_what_the_predictor_says_it_is(seed_folder: Path) -> None:
