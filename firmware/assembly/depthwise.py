@@ -15,6 +15,7 @@ from hilnas.firmware.assembly.taps import Addresses, RowOfOutputs, block
 _PLANES, _OUTPUT, _CHANNELS, _STREAM, _ROWS, _ROW_TABLE, _PIXEL = range(0, 28, 4)
 _MULTIPLIER, _ADDEND, _OUTPUT_NOW, _MINUS_PIXEL, _MINUS_THREE_PIXELS = range(32, SHIFT, 4)
 _ROW_NOW, _ROWS_LEFT, _TABLE_NOW, _ENTRIES = 56, 60, 64, 68
+_ROWS_END = _ROWS_LEFT  # where all filter rows are done in a piece
 _FRAME = 88
 
 
@@ -102,8 +103,14 @@ def _start_channel(routine: Routine, kernel: Depthwise) -> None:
         routine("ldr", "r7", f"[r4, #{4 * site}]")
         routine("str", "r7", f"[sp, #{_ENTRIES + 4 * site}]")
     routine("ldrd", "r1", "r2", f"[sp, #{_ROWS}]")
-    routine("str", "r0", f"[sp, #{_ROW_NOW}]")
-    routine("strd", "r1", "r2", f"[sp, #{_ROWS_LEFT}]")
+    if kernel.unrolled:
+        routine("mov", "r4", f"#{kernel.pitch * kernel.stride}")
+        routine("mla", "r1", "r1", "r4", "r0")
+        routine("str", "r0", f"[sp, #{_ROW_NOW}]")
+        routine("str", "r1", f"[sp, #{_ROWS_END}]")
+        routine("mov", "r12", "r0")
+    else:
+        routine("strd", "r1", "r2", f"[sp, #{_ROWS_LEFT}]")
 
 
 def _keep_weights(routine: Routine, kernel: Depthwise) -> None:
@@ -118,9 +125,9 @@ def _keep_weights(routine: Routine, kernel: Depthwise) -> None:
 
 
 def _start_row(routine: Routine, kernel: Depthwise) -> None:
-    """Pixels in r12 and s1, weights in lr and, where filter rows are a loop, in s3; the end of the weights in s0."""
+    """Pixels in r12 (already, where all filter rows are done in a piece) and s1, weights in lr and, where filter rows are a loop, in s3;
+    the end of the weights in s0."""
     if kernel.unrolled:
-        routine("ldr", "r12", f"[sp, #{_ROW_NOW}]")
         if not kernel.weight_registers:
             routine("vmov", "lr", "s2")
     else:
@@ -289,13 +296,16 @@ def _repeat(routine: Routine, kernel: Depthwise) -> None:
 
 
 def _end_row(routine: Routine, kernel: Depthwise) -> None:
-    routine("ldr", "r1", f"[sp, #{_ROWS_LEFT}]")
     if kernel.unrolled:
-        routine("ldr", "r0", f"[sp, #{_ROW_NOW}]")
-        routine("add", "r0", "r0", f"#{kernel.pitch * kernel.stride}")
-        routine("str", "r0", f"[sp, #{_ROW_NOW}]")
-    routine("subs", "r1", "r1", "#1")
-    routine("str", "r1", f"[sp, #{_ROWS_LEFT}]")
+        routine("ldr", "r12", f"[sp, #{_ROW_NOW}]")
+        routine("ldr", "r1", f"[sp, #{_ROWS_END}]")
+        routine("add", "r12", "r12", f"#{kernel.pitch * kernel.stride}")
+        routine("str", "r12", f"[sp, #{_ROW_NOW}]")
+        routine("cmp", "r12", "r1")
+    else:
+        routine("ldr", "r1", f"[sp, #{_ROWS_LEFT}]")
+        routine("subs", "r1", "r1", "#1")
+        routine("str", "r1", f"[sp, #{_ROWS_LEFT}]")
     routine("bne", routine.target("row"))
 
 

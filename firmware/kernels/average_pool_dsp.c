@@ -8,16 +8,24 @@ typedef struct {
     uint32_t even, odd; /* sums of channels 0 and 2, of channels 1 and 3 */
 } sums;
 
+static void add_pixels(sums *sum, const int8_t *pixel, int32_t pixels, int32_t channels) {
+#pragma GCC unroll 8
+    for (int32_t i = 0; i < pixels; i++, pixel += channels) {
+        const uint32_t four = hilnas_load(pixel);
+        sum->even = hilnas_add_even_bytes(sum->even, four);
+        sum->odd = hilnas_add_odd_bytes(sum->odd, four);
+    }
+}
+
+/* A window as wide as the image is one long row. */
 static sums sum_of(const hilnas_geometry *g, const hilnas_window *window, const int8_t *input) {
     sums sum = {0u, 0u};
-    for (int32_t y = window->top; y < window->bottom; y++) {
-        const int8_t *pixel = input + (y * g->input_width + window->left) * g->input_channels;
-#pragma GCC unroll 4
-        for (int32_t x = window->left; x < window->right; x++, pixel += g->input_channels) {
-            const uint32_t four = hilnas_load(pixel);
-            sum.even = hilnas_add_even_bytes(sum.even, four);
-            sum.odd = hilnas_add_odd_bytes(sum.odd, four);
-        }
+    const int32_t width = window->right - window->left;
+    const int32_t rows = width == g->input_width ? 1 : window->bottom - window->top;
+    const int32_t pixels = rows == 1 ? (window->bottom - window->top) * width : width;
+    const int8_t *row = input + (window->top * g->input_width + window->left) * g->input_channels;
+    for (int32_t y = 0; y < rows; y++, row += g->input_width * g->input_channels) {
+        add_pixels(&sum, row, pixels, g->input_channels);
     }
     return sum;
 }
