@@ -32,9 +32,8 @@ def main() -> None:
     errors = [100 * abs(modelled / measured - 1) for measured, modelled in results]
     pairs = [(a, b) for a, b in combinations(results, 2) if a[0] != b[0]]
     agree = sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in pairs)
-    print(
-        f"mean absolute error {sum(errors) / len(errors):.1f} %, worst {max(errors):.1f} %; {agree} of {len(pairs)} pairs ranked as measured"
-    )
+    mean, worst = sum(errors) / len(errors), max(errors)
+    print(f"mean absolute error {mean:.1f} %, worst {worst:.1f} %; {agree} of {len(pairs)} pairs in the measured order")
 
 
 if __name__ == "__main__":
