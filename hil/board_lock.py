@@ -49,7 +49,7 @@ class BoardLock:
             return False
         self._file = file
         os.ftruncate(file, 0)
-        os.pwrite(file, f"process {os.getpid()} ({' '.join(sys.orig_argv)[:200]})".encode(), 0)
+        os.pwrite(file, f"process {os.getpid()} ({' '.join(sys.argv)[:200]})".encode(), 0)
         return True
 
     def release(self) -> None:
