@@ -27,7 +27,7 @@ class TimingMode(StrEnum):
 
 
 class CacheRule(StrEnum):
-    """When the caches are on: from the start, and as the firmware sets them once it has turned one on; as it sets them; never."""
+    """When the caches are on: from the start, and as the firmware sets them once it has set one; as it sets them; never."""
 
     ON = "on"
     AS_SET = "as-set"
@@ -248,7 +248,7 @@ class TimingModel:
             return "not modelled" if self._mode is TimingMode.FAST else "off"
         if self._native.model_caches_were_set(self._handle):
             return "as the firmware set them"
-        return "assumed on: the firmware turned none on" if self._caches is CacheRule.ON else "off: the firmware turned none on"
+        return "assumed on: the firmware does not set them" if self._caches is CacheRule.ON else "off: the firmware does not set them"
 
     def finish(self) -> None:
         """Ends the running block: afterwards the cycles of all blocks sum to `cycles` exactly."""

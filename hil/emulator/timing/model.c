@@ -23,6 +23,7 @@ struct model {
     uint32_t position; /* cycle of the last access from the block's start */
     enum cache_rule cache_rule;
     bool caches_were_set;
+    uint32_t control; /* what the firmware wrote last into the register with the caches' bits */
     uint64_t code_writes, before_first[CAUSE_COUNT];
     uint32_t code_write_address;
 };
@@ -80,8 +81,10 @@ int model_set_latency(struct model *model, uint32_t kind, uint32_t role, int32_t
 
 struct model *model_create(void) {
     struct model *model = calloc(1, sizeof(struct model));
-    if (model)
+    if (model) {
+        model->control = 0x00040200; /* after reset: STKALIGN and BP */
         model_set_caches(model, CACHES_ON);
+    }
     return model;
 }
 
@@ -250,10 +253,12 @@ bool model_caches_were_set(const struct model *model) {
     return model->caches_were_set;
 }
 
-/* The firmware writes the configuration and control register. */
+/* The firmware writes the configuration and control register. A write that changes nothing turns off what is off: no
+ * other purpose has one. */
 static void control_caches(struct model *model, uint32_t value) {
     bool data = value >> 16 & 1, instructions = value >> 17 & 1;
-    model->caches_were_set |= data || instructions;
+    model->caches_were_set |= data || instructions || value == model->control;
+    model->control = value;
     if (model->caches_were_set && model->cache_rule != CACHES_OFF) {
         model->memory.instructions_cached = instructions;
         model->memory.data_cached = data;

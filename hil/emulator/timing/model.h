@@ -39,13 +39,13 @@ int model_add_memory(struct model *model, const struct model_memory *memory);
 
 /* When the caches are on. */
 enum cache_rule {
-    CACHES_ON,     /* from the start; once the firmware has turned one on, as it sets them */
+    CACHES_ON,     /* from the start; once the firmware has turned one on or off, as it sets them */
     CACHES_AS_SET, /* as the firmware sets them; off at the start */
     CACHES_OFF     /* never */
 };
 void model_set_caches(struct model *model, enum cache_rule rule);
 
-/* Whether the firmware has turned one on. */
+/* Whether the firmware has turned one on or off. */
 bool model_caches_were_set(const struct model *model);
 
 /* After all parameters and memories are set, before the first block; -1: a cache or a table has an impossible size. */

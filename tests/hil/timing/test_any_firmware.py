@@ -332,7 +332,20 @@ def test_caches_are_on_when_the_rule_says(hosted: Compile, board: Board, rule: C
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"), [(CacheRule.ON, "assumed on: the firmware turned none on"), (CacheRule.AS_SET, "off: the firmware turned none on")]
+    ("statement", "is_slow"),
+    [("R(0xE000ED14) &= ~(1u << 16)", True), ("R(0xE000ED14) |= 1u << 4", False), ("R(0xE000ED14) |= 1u << 17", True)],
+)
+def test_caches_that_the_firmware_turns_off_are_off(hosted: Compile, board: Board, statement: str, is_slow: bool) -> None:
+    """It turns off what is off; it sets another bit of the register; it turns on the instruction cache alone."""
+    source = PRELUDE + f"int main(void) {{ {statement}; work(1000); mark(); work(1000); mark(); return 0; }}"
+    result = run(hosted(source), board)[0]
+    assert (result.intervals[0].cycles > 15_000) == is_slow
+    assert (result.caches == "as the firmware set them") == is_slow
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [(CacheRule.ON, "assumed on: the firmware does not set them"), (CacheRule.AS_SET, "off: the firmware does not set them")],
 )
 def test_the_result_says_what_was_assumed_of_the_caches(convolution: Path, board: Board, rule: CacheRule, said: str) -> None:
     assert run_elf(convolution, board, RunOptions(caches=rule), lambda text: None).caches == said
