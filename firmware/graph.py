@@ -145,6 +145,15 @@ class Svdf:
 
 
 @dataclass(frozen=True)
+class Lstm:
+    """UNIDIRECTIONAL_SEQUENCE_LSTM: the scale of its hidden values, their zero point, and the largest value of a cell, 0 for any."""
+
+    hidden_scale: float
+    hidden_zero_point: int
+    cell_clip: float
+
+
+@dataclass(frozen=True)
 class LeakyRelu:
     """LEAKY_RELU: what is negative is multiplied by `alpha`."""
 
@@ -185,7 +194,9 @@ class Plain:
     """An operator without attributes: RESHAPE, QUANTIZE, DEQUANTIZE, MAXIMUM, LOGISTIC ..."""
 
 
-Attributes = Convolution | Pooling | Activated | Reduction | Pad | Permutation | Softmax | Svdf | LeakyRelu | Resize | Movement | Plain
+Attributes = (
+    Convolution | Pooling | Activated | Reduction | Pad | Permutation | Softmax | Svdf | Lstm | LeakyRelu | Resize | Movement | Plain
+)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hilnas.firmware.assembly.lower_add import ADD
 from hilnas.firmware.graph import Graph, Operator
 from hilnas.firmware.kernel import Constants, Kernel
 from hilnas.firmware.lower_elementwise import ELEMENTWISE, LOOKUP
+from hilnas.firmware.lower_lstm import LSTM
 from hilnas.firmware.lower_movement import MOVEMENT
 from hilnas.firmware.lowering import Lowering
 
@@ -41,6 +42,7 @@ LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "RESIZE_NEAREST_NEIGHBOR": (images.RESIZE,),
     "SOFTMAX": (operators.SOFTMAX,),
     "SVDF": (operators.SVDF,),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (LSTM,),
     "TRANSPOSE_CONV": (images.TRANSPOSED,),
     **dict.fromkeys(_LOOKUPS, (LOOKUP,)),
     **dict.fromkeys(_ELEMENTWISE, (ELEMENTWISE,)),
@@ -63,6 +65,9 @@ def multiply_accumulates(graph: Graph, operator: Operator) -> int:
         return graph.output_of(operator).elements * prod(per_output)
     if operator.op == "TRANSPOSE_CONV":
         return graph.input_of(operator).elements * prod(graph.input_of(operator, 1).shape[:3])
+    if operator.op == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        values, (cells, depth) = graph.input_of(operator), graph.input_of(operator, 1).shape
+        return values.elements // depth * 4 * cells * (cells + depth)
     if operator.op == "SVDF":
         return graph.input_of(operator, 1).elements + graph.input_of(operator, 2).elements
     return 0

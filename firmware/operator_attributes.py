@@ -12,6 +12,7 @@ from hilnas.firmware.graph import (
     Attributes,
     Convolution,
     LeakyRelu,
+    Lstm,
     Pad,
     Padding,
     Permutation,
@@ -26,6 +27,7 @@ from hilnas.firmware.graph import (
 
 ACTIVATIONS: dict[int, Activation] = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
 _SAME, _VALID = 0, 1
+_TANH = 4
 
 
 class Unsupported(ValueError):  # noqa: N818 - not an error of the program: a sentence about one operator
@@ -149,6 +151,21 @@ def svdf(options: Any, _inputs: list[Tensor | None], _outputs: list[Tensor]) -> 
     if _activation(options.FusedActivationFunction()) not in ("NONE", "RELU"):
         raise Unsupported("a fused activation other than RELU is not supported")
     return Svdf(int(options.Rank()))
+
+
+def lstm(options: Any, inputs: list[Tensor | None], outputs: list[Tensor]) -> Attributes:
+    """Of UNIDIRECTIONAL_SEQUENCE_LSTM: the fifth of its intermediate tensors, which follow the output, is the hidden one."""
+    image = cast("Tensor", inputs[0])
+    if options.FusedActivationFunction() != _TANH:
+        raise Unsupported("an activation other than TANH is not supported")
+    if len(outputs) != 6 or outputs[5].quantization is None:
+        raise Unsupported("its intermediate tensors do not say the scale of the hidden values")
+    if image.shape[1 if options.TimeMajor() else 0] != 1:
+        raise Unsupported("a batch other than 1 is not supported")
+    clip = float(options.CellClip())
+    if not 0 <= clip < 2**15:
+        raise Unsupported(f"cell clip {clip} is out of range")
+    return Lstm(outputs[5].quantization.scale, outputs[5].quantization.zero_point, clip)
 
 
 def leaky_relu(options: Any, _inputs: list[Tensor | None], _outputs: list[Tensor]) -> Attributes:

@@ -327,3 +327,31 @@ def svdf_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     for tensor in (features, times):
         if tensor.quantization is not None and any(tensor.quantization.zero_points):
             yield "weights with a zero point other than 0 are not supported"
+
+
+def lstm_problems(graph: Graph, operator: Operator) -> Iterator[str]:
+    """Of UNIDIRECTIONAL_SEQUENCE_LSTM."""
+    values, output, hidden, cells = (graph.input_of(operator), graph.output_of(operator), *lstm_state(graph, operator))
+    count, depth = cells.elements, values.shape[-1]
+    if output.shape != (*values.shape[:-1], count) or hidden.elements != count:
+        yield f"output {list(output.shape)} does not fit input {list(values.shape)} and {count} cells"
+    if not (hidden.variable and cells.variable):
+        yield "its states must be variable tensors"
+    for position in range(4):
+        weights, recurrent = graph.input_of(operator, 1 + position), graph.input_of(operator, 5 + position)
+        if (
+            weights.shape != (count, depth)
+            or recurrent.shape != (count, count)
+            or graph.input_of(operator, 12 + position).elements != count
+        ):
+            yield f"weights {list(weights.shape)} and {list(recurrent.shape)} do not fit {depth} inputs and {count} cells"
+        yield from _weights_are_symmetric(weights, count)
+        yield from _weights_are_symmetric(recurrent, count)
+        yield from _scales_agree([_scale(values) * _scale(weights) * 2**12, _scale(hidden) * _scale(recurrent) * 2**12])
+    if _scale(cells) not in [2.0**exponent for exponent in range(-15, -8)] or (cells.quantization and cells.quantization.zero_point):
+        yield "its cells must have a scale that is a power of two from 2^-15 to 2^-9, and zero point 0"
+
+
+def lstm_state(graph: Graph, operator: Operator) -> tuple[Tensor, Tensor]:
+    """The hidden values and the cells of an LSTM."""
+    return graph.input_of(operator, 18), graph.input_of(operator, 19)

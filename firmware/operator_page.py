@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
+
 from hilnas.firmware.graph import ITEM_SIZES
 from hilnas.firmware.operators import TABLE, Argument, OperatorSpec
 
@@ -18,7 +21,7 @@ are made from. Each is bit-exact with the reference kernels (`BUILTIN_REF` of ai
 - Batches: each image of a batch by itself. Up to six dimensions.
 - Models have several inputs and outputs; float32 and uint8 at their edges give way to the int8 tensors behind QUANTIZE and DEQUANTIZE.
 - What only says a shape (SHAPE, PACK of sizes ...) is folded: the engine knows all shapes. Shapes that change are not supported.
-- State (of SVDF) is kept from one inference to the next.
+- State (of SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM) is kept from one inference to the next.
 
 The reference kernel of SVDF takes any state for int16 and writes behind the end of one of int8, as TensorFlow Lite Micro's models have it.
 There the engine is compared with `tflite/svdf.py`, which for a state of int16 equals the reference kernel (`tests/tflite/test_svdf.py`); a
@@ -35,8 +38,14 @@ def page() -> str:
 
 
 def _row(spec: OperatorSpec) -> str:
-    inputs, outputs = (", ".join(map(_described, arguments)) for arguments in (spec.inputs, spec.outputs))
+    inputs, outputs = (", ".join(_counted(arguments)) for arguments in (spec.inputs, spec.outputs))
     return f"| {spec.name} | {inputs} | {outputs} | {spec.note} |\n"
+
+
+def _counted(arguments: tuple[Argument, ...]) -> Iterator[str]:
+    for argument, group in groupby(argument for argument in arguments if argument.dtypes):
+        count = len(list(group))
+        yield f"{count} x {_described(argument)}" if count > 1 else _described(argument)
 
 
 def _described(argument: Argument) -> str:

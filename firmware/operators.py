@@ -36,7 +36,8 @@ class OperatorSpec:
 
     `attributes` makes the typed attributes from the file's options (None where the file has none) and the tensors;
     `problems` says in words what is wrong with an operator whose arguments are right. `order`: the engine has the image first, then
-    the weights; these are their positions in the file where that differs.
+    the weights; these are their positions in the file where that differs. `has_intermediates`: `attributes` gets behind the outputs
+    what the file calls intermediate tensors.
     """
 
     name: str
@@ -47,6 +48,7 @@ class OperatorSpec:
     problems: Callable[[Graph, Operator], Iterator[str]]
     note: str = ""
     order: tuple[int, ...] = ()
+    has_intermediates: bool = False
 
     @property
     def implied(self) -> frozenset[int]:
@@ -78,6 +80,11 @@ _CONVOLUTION = (_IMAGE, _weights(4), _BIAS)
 _EACH = ((_VALUES, _VALUES), (_VALUES,))
 _ONE = ((_VALUES,), (_VALUES,))
 _REDUCED = ((_VALUES, _constant("axes")), (_VALUES,))
+
+
+def _absent(role: str, count: int) -> tuple[Argument, ...]:
+    """Arguments that must not be there."""
+    return (Argument(role, (), optional=True),) * count
 
 
 def _unary(name: str, note: str = "") -> OperatorSpec:
@@ -221,6 +228,25 @@ _SPECS = (
         checks.transposed_convolution_problems,
         order=(2, 1, 3),
     ),
+    OperatorSpec(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        (
+            Argument("values", ranks=(3,)),
+            *(_weights(2, per_channel=False),) * 8,
+            *_absent("peephole", 3),
+            *(Argument("bias", ("int32",), constant=True, ranks=(1,)),) * 4,
+            *_absent("projection", 2),
+            Argument("hidden state", ("int8",)),
+            Argument("cells", ("int16",)),
+            *_absent("layer normalisation", 4),
+        ),
+        (_VALUES,),
+        "UnidirectionalSequenceLSTMOptions",
+        attributes.lstm,
+        checks.lstm_problems,
+        "a batch of 1; neither peepholes nor projection nor layer normalisation nor coupled gates",
+        has_intermediates=True,
+    ),
     _moving("UNPACK", (_ANYTHING,), "UnpackOptions", movement.unpack, _PARTS),
 )
 
@@ -253,8 +279,10 @@ def _argument_problems(argument: Argument, tensor: Tensor | None) -> Iterator[st
         return
     where = f"{argument.role} {tensor.name!r}"
     if tensor.dtype not in argument.dtypes:
-        yield f"{where} is {tensor.dtype}, supported: {', '.join(argument.dtypes)}"
+        yield f"{where} is {tensor.dtype}, supported: {', '.join(argument.dtypes) or 'none'}"
         return
+    if tensor.elements == 0:
+        yield f"{where} has shape {list(tensor.shape)}: nothing is in it"
     if argument.ranks and len(tensor.shape) not in argument.ranks:
         yield f"{where} has {len(tensor.shape)} dimensions, supported: {', '.join(map(str, argument.ranks))}"
     if argument.constant and tensor.data is None:

@@ -121,8 +121,8 @@ class _Reader:
         if rank > MAX_RANK:
             raise Unsupported(f"tensor {name!r} has {rank} dimensions")
         shape = tuple(int(entry.Shape(axis)) for axis in range(rank))
-        if any(size < 1 for size in shape):
-            raise Unsupported(f"tensor {name!r} has shape {list(shape)}: every size must be known and positive")
+        if any(size < 0 for size in shape):
+            raise Unsupported(f"tensor {name!r} has shape {list(shape)}: every size must be known")
         if prod(shape) * ITEM_SIZES[dtype] > MAX_TENSOR_BYTES:
             raise Unsupported(f"tensor {name!r} with shape {list(shape)} is larger than {MAX_TENSOR_BYTES} bytes")
         if entry.Sparsity() is not None:
@@ -220,10 +220,16 @@ class _Reader:
         problems = list(argument_problems(spec, operands, results))
         if problems:
             raise Unsupported("; ".join(problems))
-        attributes = spec.attributes(_options(entry, spec.options), operands, results)
+        intermediates = self._intermediates(entry, tensors) if spec.has_intermediates else []
+        attributes = spec.attributes(_options(entry, spec.options), operands, results + intermediates)
         if spec.order:
             inputs = [inputs[position] for position in spec.order if position < len(inputs)]
         return Operator(name, tuple(inputs), tuple(outputs), attributes)
+
+    def _intermediates(self, entry: Any, tensors: list[Tensor]) -> list[Tensor]:
+        count = self._count(entry.IntermediatesLength(), MAX_OPERANDS, "intermediate tensors")
+        indices = [_index(int(entry.Intermediates(i)), len(tensors)) for i in range(count)]
+        return [tensors[index] for index in indices if index is not None]
 
     def _operator_name(self, entry: Any) -> str:
         index = entry.OpcodeIndex()
@@ -299,6 +305,9 @@ def _order_problems(graph: Graph) -> Iterator[str]:
             if index in known:
                 yield f"{operator.op} writes {graph.tensors[index].name!r}, which is already given"
             known.add(index)
+    for index in (*graph.inputs, *graph.outputs):
+        if graph.tensors[index].elements == 0:
+            yield f"{graph.tensors[index].name!r} has shape {list(graph.tensors[index].shape)}: nothing is in it"
     for index in graph.outputs:
         if index not in known:
             yield f"output {graph.tensors[index].name!r} is never written"

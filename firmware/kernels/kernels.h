@@ -259,6 +259,27 @@ typedef struct {
 void hilnas_filter_svdf_int8(const hilnas_svdf *layer, const int8_t *input, void *state, int8_t *output);
 void hilnas_filter_svdf_int16(const hilnas_svdf *layer, const int8_t *input, void *state, int8_t *output);
 
+/* A gate of an LSTM: (bias + weights * input) and (hidden_bias + hidden * output of the last step), each scaled to
+ * Q3.12. Zero points are folded into the biases. */
+typedef struct {
+    const int8_t *weights; /* cell, input */
+    const int8_t *hidden;  /* cell, cell */
+    const int32_t *bias, *hidden_bias;
+    int32_t multiplier, shift;
+    int32_t hidden_multiplier, hidden_shift;
+} hilnas_gate;
+
+/* A cell's value has `cell_integer_bits` before the point and is within -cell_limit .. cell_limit. */
+typedef struct {
+    int32_t steps, inputs, cells;
+    hilnas_gate gates[4]; /* input, forget, cell, output */
+    int32_t cell_integer_bits, cell_limit;
+    int32_t multiplier, shift, output_zero_point;
+} hilnas_lstm;
+
+/* `hidden` (int8) and `cells` (int16) are kept from one run to the next. */
+void hilnas_run_lstm(const hilnas_lstm *layer, const int8_t *input, int8_t *hidden, void *cells, int8_t *output);
+
 /* The rule of an early exit: is the entropy of the softmax of the logits below a threshold? All numbers are fixed
  * point. */
 typedef struct {

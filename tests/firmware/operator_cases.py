@@ -245,6 +245,32 @@ def svdf(draw: Draw, builder: ModelBuilder, state: str = "int16") -> Edges:
 
 
 @st.composite
+def lstm(draw: Draw, builder: ModelBuilder) -> Edges:
+    """A few steps of an LSTM, which keeps its hidden values and cells."""
+    steps, depth, cells = draw(st.integers(1, 4)), draw(st.integers(1, 8)), draw(st.integers(1, 6))
+    time_major = draw(st.booleans())
+    rng = np.random.default_rng(draw(seeds))
+    scale, hidden_scale, hidden_point = draw(st.floats(0.002, 0.2)), draw(st.floats(0.002, 0.01)), draw(zero_points)
+    values = builder.tensor((steps, 1, depth) if time_major else (1, steps, depth), scale=scale, zero_point=draw(zero_points))
+    matrices = []
+    for source_scale, width in ((scale, depth), (hidden_scale, cells)):
+        for _ in range(4):
+            matrix_scale = draw(st.floats(0.2, 8.0)) / (source_scale * 127 * 64 * np.sqrt(width))
+            matrices.append(builder.tensor((cells, width), scale=matrix_scale, data=random_weights(rng, (cells, width))))
+    biases = [builder.tensor((cells,), "int32", scale=1e-4, data=rng.integers(-5000, 5000, cells)) for _ in range(4)]
+    hidden = builder.tensor((1, cells), scale=hidden_scale, zero_point=hidden_point, variable=True)
+    memory = builder.tensor((1, cells), "int16", scale=2.0 ** draw(st.integers(-15, -9)), variable=True)
+    shape = (steps, 1, cells) if time_major else (1, steps, cells)
+    out = builder.tensor(shape, scale=hidden_scale, zero_point=hidden_point)
+    gates = [builder.tensor((0,), "int16", scale=2.0**-12) for _ in range(4)]
+    gates.append(builder.tensor((0,), scale=hidden_scale, zero_point=hidden_point))
+    inputs = [values, *matrices, -1, -1, -1, *biases, -1, -1, hidden, memory, -1, -1, -1, -1]
+    options = {"fusedActivationFunction": 4, "cellClip": draw(st.sampled_from([0.0, 0.5, 10.0])), "timeMajor": time_major}
+    builder.operator("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [out], gates, **options)
+    return [values], [out]
+
+
+@st.composite
 def rescaling(draw: Draw, builder: ModelBuilder) -> Edges:
     source, result = draw(st.sampled_from([("int8", "int8"), ("int16", "int8"), ("int16", "int32")]))
     scale = draw(st.floats(0.002, 0.2)) / (256 if source == "int16" else 1)
@@ -458,6 +484,7 @@ CASES: dict[str, Case] = {
     "softmax": softmax,
     "log softmax": log_softmax,
     "svdf": svdf,
+    "lstm": lstm,
     "rescaling": rescaling,
     "resizing": resizing,
     "movement": movement,

@@ -93,7 +93,7 @@ class ModelBuilder:
         data = np.array(values, dtype)
         return self.tensor(data.shape, dtype, data=data)
 
-    def operator(self, name: str, inputs: Sequence[int], outputs: Sequence[int], **options: Any) -> None:
+    def operator(self, name: str, inputs: Sequence[int], outputs: Sequence[int], intermediates: Sequence[int] = (), **options: Any) -> None:
         """Adds an operator; options by their schema names (strideH, padding ...)."""
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
@@ -103,6 +103,8 @@ class ModelBuilder:
         operator = schema.OperatorT()
         operator.opcodeIndex = len(self.codes) - 1
         operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+        if intermediates:
+            operator.intermediates = np.array(intermediates, np.int32)
         if name in _OPTIONS:
             table = _OPTIONS[name]()
             for key, value in options.items():
