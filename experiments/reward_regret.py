@@ -107,7 +107,7 @@ METHODS: dict[str, Sample] = {
     "controller, mnasnet": partial(_replicated, "mnasnet", False),
     "controller, log_limit": partial(_replicated, "log_limit", False),
     "PPO, log_limit": partial(_replicated, "log_limit", True),
-    "GA": partial(_one_by_one, lambda budget, seed: GeneticSearch(SPACE, budget, seed), 100),
+    "GA": partial(_one_by_one, lambda budget, seed: GeneticSearch(SPACE, budget, seed, population=100), 100),
     "regularised evolution": partial(_one_by_one, lambda budget, seed: RegularisedEvolution(SPACE, budget, seed), 10),
     "random": partial(_one_by_one, lambda budget, seed: RandomSearch(SPACE, seed), 500),
 }
