@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf, lcm
@@ -20,6 +20,8 @@ ALIGNMENT = 8
 _MOVES, _MOVES_WHEN_CLOSE = 200, 30
 _CLOSE = 1.02
 """Of the lower bound: no long search is made for less."""
+_DEAR = 1.1
+"""Of the lower bound: what hot buffers in the first memory may cost."""
 _TO_THE_FRONT = 0.9
 """How often a search moves a buffer to the very front."""
 
@@ -84,6 +86,7 @@ class Packing:
 
     def __init__(self, buffers: Sequence[Buffer], sharing: Sharing, memories: Mapping[str, int]) -> None:
         self._buffers = buffers
+        self._capacities = dict(memories)
         self._memories = list(memories)
         self._borders = [0, *accumulate(list(memories.values())[:-1])]
         self._sharing = sharing
@@ -94,8 +97,19 @@ class Packing:
         """The smallest arenas that are found; none are smaller than `bound`, near which the search ends.
 
         First fit in several orders, the hottest buffers first in the first one. Each is improved by a local search: what found no place
-        below the best end known goes further to the front.
+        below the best end known goes further to the front. What does not fit the first memory is split, hot buffers in the first one,
+        unless that takes much more than the others alone.
         """
+        placed = self._pack(bound)
+        arenas = arenas_of(placed)
+        if len(arenas) > 1 and sum(arenas.values()) > _DEAR * bound:
+            alone = Packing(self._buffers, self._sharing, dict(list(self._capacities.items())[1:])).pack(bound)
+            fits = all(item.end <= self._capacities[item.memory] for item in alone)
+            if fits and sum(arenas_of(alone).values()) < sum(arenas.values()):
+                return alone
+        return placed
+
+    def _pack(self, bound: int) -> tuple[Placed, ...]:
         chance = random.Random(0)
         best: dict[int, int] = {}
         limit = inf
@@ -178,6 +192,14 @@ class Packing:
     def _placed(self, number: int, offset: int) -> Placed:
         memory = bisect_right(self._borders, offset) - 1
         return Placed(self._buffers[number], self._memories[memory], offset - self._borders[memory])
+
+
+def arenas_of(placed: Iterable[Placed]) -> dict[str, int]:
+    """Bytes of each memory that is used."""
+    arenas: dict[str, int] = {}
+    for item in placed:
+        arenas[item.memory] = max(arenas.get(item.memory, 0), item.end)
+    return arenas
 
 
 def _closest(distance: Distance) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from math import inf
 
 from hilnas.errors import BudgetError, DoesNotFitError
 from hilnas.firmware.lower import Program
-from hilnas.firmware.packing import Buffer, Packing, Placed
+from hilnas.firmware.packing import Buffer, Packing, Placed, arenas_of
 from hilnas.firmware.row_geometry import rows_read
 from hilnas.firmware.segments import Cuts, Lives, Segment, activations, lower_bound, ring_sizes, tensor_lives
 
@@ -183,14 +183,11 @@ def _plan(program: Program, memories: Mapping[str, int], lives: Lives, cuts: Cut
     sharing = {pair: distance for segment in cut for pair, distance in segment.distances.items() if lives.dies_in(pair[0], segment)}
     bound = lower_bound(program, lives, cut)
     placed = Packing(buffers, sharing, memories).pack(bound)
-    arenas: dict[str, int] = {}
-    for item in placed:
-        arenas[item.memory] = max(arenas.get(item.memory, 0), item.end)
     for item in placed:
         if item.end > memories[item.memory]:
             raise _does_not_fit(program, max(placed, key=lambda one: one.end - memories[one.memory]), memories)
     added = sum(segment.added_instructions for segment in cut) / (INSTRUCTIONS_PER_MAC * max(program.macs, 1))
-    return MemoryPlan(placed, arenas, cut, bound, cuts.least_peak, added)
+    return MemoryPlan(placed, arenas_of(placed), cut, bound, cuts.least_peak, added)
 
 
 def _does_not_fit(program: Program, item: Placed, memories: Mapping[str, int]) -> DoesNotFitError:
