@@ -10,7 +10,7 @@ from hilnas.errors import ModelError
 from hilnas.firmware import lower_convolution as convolution
 from hilnas.firmware import lower_images as images
 from hilnas.firmware import lower_operators as operators
-from hilnas.firmware.assembly.lower import CONNECTED, CONVOLUTION, DEPTHWISE
+from hilnas.firmware.assembly.lower import CONVOLUTION, DEPTHWISE
 from hilnas.firmware.assembly.lower_add import ADD
 from hilnas.firmware.graph import Graph, Operator
 from hilnas.firmware.kernel import Constants, Kernel
@@ -31,7 +31,7 @@ LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "AVERAGE_POOL_2D": (operators.AVERAGE_POOLING_DSP, operators.POOLING),
     "CONV_2D": (CONVOLUTION, convolution.PACKED, convolution.PORTABLE),
     "DEPTHWISE_CONV_2D": (DEPTHWISE, convolution.LANES, convolution.PORTABLE),
-    "FULLY_CONNECTED": (CONNECTED, operators.FULLY_CONNECTED),
+    "FULLY_CONNECTED": (operators.FULLY_CONNECTED,),
     "LOG_SOFTMAX": (operators.LOG_SOFTMAX,),
     "MAX_POOL_2D": (operators.POOLING,),
     "MEAN": (operators.REDUCTION,),

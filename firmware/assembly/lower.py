@@ -15,7 +15,6 @@ from hilnas.firmware.assembly.depthwise_layout import HEADER_BYTES, WORD_STEP
 from hilnas.firmware.assembly.pack import (
     Filters,
     column_order,
-    fits_everywhere,
     interleaved_order,
     pack_depthwise,
     pack_pairs,
@@ -26,18 +25,9 @@ from hilnas.firmware.assembly.pack import (
 from hilnas.firmware.assembly.spread import Spread
 from hilnas.firmware.assembly.widen import MOST_CHANNELS, Widen
 from hilnas.firmware.fixed_point import activation_range
-from hilnas.firmware.graph import Activated, Convolution, Graph, Operator
+from hilnas.firmware.graph import Convolution, Graph, Operator
 from hilnas.firmware.kernel import AssemblyRoutine, Constants, Kernel, Order, RowWise, Table
-from hilnas.firmware.lowering import (
-    Fields,
-    Lowering,
-    biases_of,
-    channel_multipliers,
-    data_of,
-    geometry_field,
-    quantization_of,
-    real_multipliers,
-)
+from hilnas.firmware.lowering import Fields, Lowering, biases_of, channel_multipliers, data_of, geometry_field, quantization_of
 
 PACKED_PARAMETERS = 52
 PLANAR_PARAMETERS = 60
@@ -62,18 +52,12 @@ def _filters(graph: Graph, operator: Operator) -> Filters:
     weights = data_of(graph.input_of(operator, 1))
     channels = graph.output_of(operator).shape[3]
     rows = weights.reshape(-1, channels).T if operator.op == "DEPTHWISE_CONV_2D" else weights.reshape(channels, -1)
-    return _filters_of(graph, operator, rows, None)
-
-
-def _filters_of(graph: Graph, operator: Operator, weights: NDArray[np.integer], reals: tuple[float, ...] | None) -> Filters:
-    """`weights`: a row for each output channel. `reals`: the scales, where the reference rounds only once."""
-    channels = len(weights)
     multipliers = channel_multipliers(graph, operator, channels)
     output = quantization_of(graph.output_of(operator))
-    low, high = activation_range(cast("Convolution | Activated", operator.attributes).activation, output)
+    low, high = activation_range(cast("Convolution", operator.attributes).activation, output)
     return simplified(
         Filters(
-            weights=weights.astype(np.int8),
+            weights=rows.astype(np.int8),
             bias=np.array(biases_of(graph, operator, channels), np.int64),
             multipliers=np.array([multiplier for multiplier, _ in multipliers], np.int64),
             shifts=np.array([shift for _, shift in multipliers], np.int64),
@@ -81,7 +65,6 @@ def _filters_of(graph: Graph, operator: Operator, weights: NDArray[np.integer], 
             zero_points=np.full(channels, output.zero_point, np.int64),
             low=low,
             high=high,
-            reals=reals,
         )
     )
 
@@ -109,38 +92,6 @@ class _Packed:
         widen = () if self.widen is None else (self.widen,)
         return (*dict.fromkeys((self.four, self.rest)), *widen)
 
-    def kernel(self, channels: int, row_wise: RowWise | None) -> Kernel:
-        """The kernel for so many output channels."""
-        return Kernel(
-            "hilnas_convolve_packed",
-            "packed_convolution.c",
-            weight_bytes=channels * len(self.order),
-            channel_bytes=channels // 2 * 28,
-            table_bytes=PACKED_PARAMETERS,
-            scratch_bytes=self.scratch_bytes,
-            routines=self.routines,
-            row_wise=row_wise,
-        )
-
-    def constants(self, filters: Filters, geometry: str) -> Constants:
-        """The parameters of a layer; `geometry` is its hilnas_geometry."""
-        stream = np.frombuffer(pack_pairs(filters, self.order), np.uint32)
-        widen = self.widen.symbol if self.widen is not None else "0"
-        fields: Fields = (
-            ("geometry", geometry),
-            ("input_zero_point", str(filters.input_zero_point)),
-            ("column_bytes", str(self.column_bytes)),
-            ("widen", widen),
-            ("four", self.four.symbol),
-            ("rest", self.rest.symbol),
-            ("stream", "@stream"),
-            ("steps", str(len(self.order) // 2)),
-        )
-        prototypes = [f"void {dot.symbol}(const hilnas_dot *arguments);" for dot in dict.fromkeys((self.four, self.rest))]
-        if self.widen is not None:
-            prototypes.append(f"void {widen}(const int8_t *source, int8_t *target, uint32_t pixels);")
-        return Constants("hilnas_packed_convolution", fields, (Table("stream", "uint32_t", stream.astype(np.int64)),), tuple(prototypes))
-
 
 def _packed(graph: Graph, operator: Operator) -> _Packed:
     _, height, width, channels = graph.input_of(operator, 1).shape
@@ -149,7 +100,8 @@ def _packed(graph: Graph, operator: Operator) -> _Packed:
     if height == width == 1:
         order = interleaved_order(channels)
         in_one_row = attributes.strides == (1, 1)
-        return _pointwise(output[1] * output[2] if in_one_row else output[2], order)
+        pixels = output[1] * output[2] if in_one_row else output[2]
+        return _Packed(0, order, Dot(4, None), Dot(pixels % 4 or 4, None), None, 8 * len(order) + 16)
     # Pixels' words must lie at multiples of four bytes.
     values = height * channels + (height * channels * attributes.strides[1]) % 2
     order, column = column_order(height, width, channels, values), 2 * values
@@ -160,15 +112,19 @@ def _packed(graph: Graph, operator: Operator) -> _Packed:
     return _Packed(column, order, Dot(4, pitch, steps), rest, Widen(channels, column), column * columns)
 
 
-def _pointwise(pixels: int, order: NDArray[np.int64]) -> _Packed:
-    """Pixels that the routines widen themselves, a tile of up to four at a time."""
-    rest = Dot(pixels % 4 or 4, None)
-    return _Packed(0, order, Dot(4, None) if pixels >= 4 else rest, rest, None, 2 * min(pixels, 4) * len(order) + 16)
-
-
 def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
     packed = _packed(graph, operator)
-    return packed.kernel(graph.output_of(operator).shape[3], _packed_rows(graph, operator, packed))
+    channels = graph.output_of(operator).shape[3]
+    return Kernel(
+        "hilnas_convolve_packed",
+        "packed_convolution.c",
+        weight_bytes=channels * len(packed.order),
+        channel_bytes=channels // 2 * 28,
+        table_bytes=PACKED_PARAMETERS,
+        scratch_bytes=packed.scratch_bytes,
+        routines=packed.routines,
+        row_wise=_packed_rows(graph, operator, packed),
+    )
 
 
 def _packed_rows(graph: Graph, operator: Operator, packed: _Packed) -> RowWise:
@@ -207,45 +163,25 @@ def _packed_suits(graph: Graph, operator: Operator) -> bool:
 
 
 def _packed_constants(graph: Graph, operator: Operator) -> Constants:
-    height, width = graph.input_of(operator, 1).shape[1:3]
-    return _packed(graph, operator).constants(_filters(graph, operator), geometry_field(graph, operator, (height, width)))
-
-
-# FULLY_CONNECTED: a row of inputs is a pixel.
-
-
-def _rows_of(graph: Graph, operator: Operator) -> tuple[int, int, int]:
-    """Rows, inputs of each, outputs of each."""
-    channels, depth = graph.input_of(operator, 1).shape
-    return graph.input_of(operator).elements // depth, depth, channels
-
-
-def _connected_kernel(graph: Graph, operator: Operator) -> Kernel:
-    rows, depth, channels = _rows_of(graph, operator)
-    return _pointwise(rows, interleaved_order(depth)).kernel(channels, None)
-
-
-def _connected_suits(graph: Graph, operator: Operator) -> bool:
-    """The reference rounds once, which the routines' own form of its arithmetic does not."""
-    if _rows_of(graph, operator)[2] % 2:
-        return False
-    if not _known(graph, operator):
-        return True
-    filters = _connected_filters(graph, operator)
-    return requantisable(filters) and pairable(filters) and fits_everywhere(filters)
-
-
-def _connected_constants(graph: Graph, operator: Operator) -> Constants:
-    rows, depth, channels = _rows_of(graph, operator)
-    geometry = (1, rows, depth, 1, rows, channels, 1, 1, 1, 1, 1, 1, 0, 0)
-    packed = _pointwise(rows, interleaved_order(depth))
-    return packed.constants(_connected_filters(graph, operator), "{" + ", ".join(map(str, geometry)) + "}")
-
-
-@lru_cache(maxsize=4)
-def _connected_filters(graph: Graph, operator: Operator) -> Filters:
-    channels = _rows_of(graph, operator)[2]
-    return _filters_of(graph, operator, data_of(graph.input_of(operator, 1)), tuple(real_multipliers(graph, operator, channels)))
+    packed = _packed(graph, operator)
+    filters = _filters(graph, operator)
+    stream = np.frombuffer(pack_pairs(filters, packed.order), np.uint32)
+    window = graph.input_of(operator, 1).shape[1:3]
+    widen = packed.widen.symbol if packed.widen is not None else "0"
+    fields: Fields = (
+        ("geometry", geometry_field(graph, operator, (window[0], window[1]))),
+        ("input_zero_point", str(filters.input_zero_point)),
+        ("column_bytes", str(packed.column_bytes)),
+        ("widen", widen),
+        ("four", packed.four.symbol),
+        ("rest", packed.rest.symbol),
+        ("stream", "@stream"),
+        ("steps", str(len(packed.order) // 2)),
+    )
+    prototypes = [f"void {dot.symbol}(const hilnas_dot *arguments);" for dot in dict.fromkeys((packed.four, packed.rest))]
+    if packed.widen is not None:
+        prototypes.append(f"void {widen}(const int8_t *source, int8_t *target, uint32_t pixels);")
+    return Constants("hilnas_packed_convolution", fields, (Table("stream", "uint32_t", stream.astype(np.int64)),), tuple(prototypes))
 
 
 # DEPTHWISE_CONV_2D
@@ -360,6 +296,5 @@ def _planar_constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_planar_convolution", fields, (Table("stream", "uint32_t", stream.astype(np.int64)),), prototypes)
 
 
-CONNECTED = Lowering(_connected_kernel, _connected_constants, _connected_suits, assembly=True)
 CONVOLUTION = Lowering(_packed_kernel, _packed_constants, _packed_suits, assembly=True)
 DEPTHWISE = Lowering(_planar_kernel, _planar_constants, _planar_suits, assembly=True)

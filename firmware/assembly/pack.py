@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hilnas.firmware.assembly import convolve, depthwise_finish
 from hilnas.firmware.assembly.depthwise_layout import DepthwiseLayout
-from hilnas.firmware.assembly.requantise import LARGEST_SHIFT, Channel, Fit, fit_all, reference, scaled
+from hilnas.firmware.assembly.requantise import LARGEST_SHIFT, Channel, Fit, fit_all, scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,6 @@ class Filters:
     zero_points: NDArray[np.int64]
     low: int
     high: int
-    reals: tuple[float, ...] | None = None
-    """The scales themselves, where the reference rounds only once."""
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:
@@ -43,26 +41,15 @@ class Filters:
         smallest, largest = -128 - self.input_zero_point, 127 - self.input_zero_point
         lowest = self.bias + positive * smallest + negative * largest
         highest = self.bias + positive * largest + negative * smallest
-        reals = self.reals or (None,) * len(weights)
-        numbers = zip(self.multipliers, self.shifts, self.zero_points, lowest, highest, reals, strict=True)
-        return tuple(
-            Channel(int(scale), -int(shift), int(point), int(low), int(high), real) for scale, shift, point, low, high, real in numbers
-        )
+        numbers = zip(self.multipliers, self.shifts, self.zero_points, lowest, highest, strict=True)
+        return tuple(Channel(int(scale), -int(shift), int(point), int(low), int(high)) for scale, shift, point, low, high in numbers)
 
     @cached_property
     def reached(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The outputs of the lowest and of the highest accumulator of each channel, before the clamp."""
-        if self.reals is not None:
-            pairs = np.array([reference(channel, np.array([channel.lowest, channel.highest])) for channel in self.channels])
-            return pairs[:, 0], pairs[:, 1]
         ends = (np.array([getattr(channel, end) for channel in self.channels]) for end in ("lowest", "highest"))
         low, high = (np.clip(scaled(values, self.multipliers, -self.shifts) + self.zero_points, -128, 127) for values in ends)
         return low, high
-
-    @cached_property
-    def pair_fits(self) -> list[tuple[int, tuple[Fit, ...]]]:
-        """For each pair of channels its form of requantisation and the numbers of both."""
-        return _uniform_fits(list(zip(self.channels[0::2], self.channels[1::2], strict=True)), (8, 0), convolve.FIT_SHIFTS)
 
     def start(self, index: int) -> int:
         """The accumulator's start where the products are of raw inputs: the bias, less the input's zero point times all weights."""
@@ -92,11 +79,6 @@ def requantisable(filters: Filters) -> bool:
     return bool((low >= filters.low).all() and (high <= filters.high).all())
 
 
-def fits_everywhere(filters: Filters) -> bool:
-    """Whether no pair of channels needs the reference's own arithmetic."""
-    return all(form != convolve.EXACT_FORM for form, _ in filters.pair_fits)
-
-
 def pairable(filters: Filters) -> bool:
     """Whether two output channels can share halfwords: an even number, and sums that stay within 24 bits."""
     weights = filters.weights.astype(np.int64)
@@ -119,8 +101,9 @@ def pack_pairs(filters: Filters, order: NDArray[np.int64]) -> bytes:
     halves = 256 * gathered[0::2] + gathered[1::2]
     words = (halves[:, 0::2] & 0xFFFF) | ((halves[:, 1::2] & 0xFFFF) << 16)
     pairs = list(zip(filters.channels[0::2], filters.channels[1::2], strict=True))
+    fits = _uniform_fits(pairs, (8, 0), convolve.FIT_SHIFTS)
     stream: list[int] = []
-    for pair, (form, numbers) in enumerate(filters.pair_fits):
+    for pair, (form, numbers) in enumerate(fits):
         start_a, start_b = (filters.start(2 * pair + side) + numbers[side].offset for side in range(2))
         stream += [256 * start_a + start_b, start_b, *words[pair], form]
         for channel, fitted in zip(pairs[pair], numbers, strict=True):

@@ -33,8 +33,7 @@ _NO_BOUND = np.int64(1) << 61
 class Channel:
     """How an accumulator becomes an output: (accumulator * multiplier / 2^31 / 2^shift) + zero_point, rounded after each division.
 
-    `lowest` and `highest` are the accumulators that can occur, bias included. Where the reference rounds only once, `real` is the scale
-    itself, and multiplier and shift are near it.
+    `lowest` and `highest` are the accumulators that can occur, bias included.
     """
 
     multiplier: int
@@ -42,7 +41,6 @@ class Channel:
     zero_point: int
     lowest: int
     highest: int
-    real: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,7 @@ def scaled(values: Integers, multiplier: int | Integers, shift: int | Integers) 
 
 def reference(channel: Channel, accumulators: Integers) -> Integers:
     """What the reference kernels make of `accumulators`, saturated to int8."""
-    if channel.real is not None:
-        exact = accumulators * channel.real
-        steps: Integers = (np.sign(exact) * np.floor(np.abs(exact) + 0.5)).astype(np.int64)
-    else:
-        steps = scaled(accumulators, channel.multiplier, channel.shift)
-    outputs: Integers = np.clip(steps + channel.zero_point, -128, 127)
+    outputs: Integers = np.clip(scaled(accumulators, channel.multiplier, channel.shift) + channel.zero_point, -128, 127)
     return outputs
 
 
@@ -86,22 +79,8 @@ def _thresholds(channels: Sequence[Channel]) -> Integers:
     # The shift rounds halves away from zero, so the staircase has a kink at zero.
     highs = np.where(shift > 0, (steps << shift) - (1 << np.maximum(shift - 1, 0)) + (steps <= 0), steps)
     highs = np.clip(highs, -(2**31), 2**31)
-    at: Integers = -((2**30 - highs * 2**31) // np.maximum(multiplier, 1))
-    at = np.where(multiplier == 0, np.where(steps <= 0, -_FAR, _FAR), at)
-    for row, channel in enumerate(channels):
-        if channel.real is not None:
-            at[row] = _thresholds_of_real(channel.real, steps[row])
-    return at
-
-
-def _thresholds_of_real(real: float, steps: Integers) -> Integers:
-    """Where accumulator * real, rounded once, halves away from zero, reaches `steps`: in double precision, as the reference does it."""
-    half = steps - 0.5
-    at: Integers = np.clip(np.ceil(half / real), -float(_FAR), float(_FAR)).astype(np.int64) - 2
-    for _ in range(4):
-        reached = np.where(steps > 0, at * real >= half, at * real > half)
-        at = np.where(reached, at, at + 1)
-    return at
+    at = -((2**30 - highs * 2**31) // np.maximum(multiplier, 1))
+    return np.where(multiplier == 0, np.where(steps <= 0, -_FAR, _FAR), at)
 
 
 def _column(channels: Sequence[Channel], name: str) -> Integers:

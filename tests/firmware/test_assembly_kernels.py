@@ -187,47 +187,6 @@ def test_any_depthwise_convolution(layer: Layer, seed: int, weights: str) -> Non
     assert_bit_exact(content, EmulatedModel(content), seed=seed)
 
 
-def connected(rows: int, depth: int, channels: int, seed: int = 0, spread: float = 1.0, activation: int = NONE) -> bytes:
-    rng = np.random.default_rng(seed)
-    builder = ModelBuilder()
-    values = builder.tensor((rows, depth), scale=0.05, zero_point=int(rng.integers(-128, 128)))
-    data = rng.integers(-127, 128, (channels, depth))
-    scale = 0.04 / 0.05 * 58.37 / (np.sqrt(depth) * 73 * 75) * spread
-    weights = builder.tensor(data.shape, scale=scale, data=data)
-    bias = builder.tensor((channels,), "int32", scale=0.05 * scale, data=rng.integers(-999, 999, channels))
-    out = builder.tensor((rows, channels), scale=0.04, zero_point=-128 if activation else int(rng.integers(-128, 128)))
-    builder.operator("FULLY_CONNECTED", [values, weights, bias], [out], fusedActivationFunction=activation)
-    return builder.build([values], [out])
-
-
-@pytest.mark.parametrize(
-    ("rows", "depth", "channels", "symbols"),
-    [
-        (1, 160, 2, ("hilnas_dot_1",)),
-        (1, 7, 12, ("hilnas_dot_1",)),
-        (5, 64, 10, ("hilnas_dot_4", "hilnas_dot_1")),
-        (3, 33, 4, ("hilnas_dot_3",)),
-    ],
-)
-def test_fully_connected(rows: int, depth: int, channels: int, symbols: tuple[str, ...]) -> None:
-    content = connected(rows, depth, channels)
-    model = EmulatedModel(content)
-    assert model.compiled.program.layers[0].kernel.function == "hilnas_convolve_packed"
-    assert all(f"{symbol}:" in model.compiled.assembly for symbol in symbols)
-    assert ("hilnas_dot_4:" in model.compiled.assembly) == (rows >= 4)
-    assert_bit_exact(content, model)
-
-
-@some
-@given(
-    st.integers(1, 6), st.integers(1, 90), st.integers(1, 8), seeds, st.sampled_from([0.01, 0.5, 4.0, 90.0]), st.sampled_from([NONE, RELU])
-)
-def test_any_fully_connected(rows: int, depth: int, pairs: int, seed: int, spread: float, activation: int) -> None:
-    """Scales for no line among them: these take the portable form."""
-    content = connected(rows, depth, 2 * pairs, seed, spread, activation)
-    assert_bit_exact(content, EmulatedModel(content), seed=seed)
-
-
 STREAM = """
 #include "assembly.h"
 /* Rows come one by one into a ring, and outputs leave it as soon as the rows under them are there. */
