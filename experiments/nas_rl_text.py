@@ -133,9 +133,10 @@ def _compare(controller: FloatArray, random: FloatArray) -> dict[str, Any]:
 
 def _findings(document: dict[str, Any]) -> tuple[str, ...]:
     mean = {key: Interval(**document[key]) for key in document if key.startswith(("controller_", "random_"))}
-    verdict = "beats" if mean["controller_all"].mean < mean["random_all"].mean else "does not beat"
+    found, random = mean["controller_all"], mean["random_all"]
+    verdict = "beats" if found.high < random.low else "does not beat" if found.mean >= random.mean else "is not told apart from"
     return (
-        f"Mean perplexity of all cells: controller {mean['controller_all']:.2f}, random {mean['random_all']:.2f}: the search {verdict} "
+        f"Mean perplexity of all cells: controller {found:.2f}, random {random:.2f}: the search {verdict} "
         f"random cells at the same budget. Last quarter of the controller's: {mean['controller_last_quarter']:.2f}.",
         f"Best cell of a search: controller {mean['controller_best']:.2f}, random {mean['random_best']:.2f}.",
     )
