@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -16,9 +16,17 @@ from hilnas.cli.plan_options import PlanOptions, plan_options
 @click.option("--board", "board_name", help="Name of a board, or path of a board's YAML.")
 @click.option("--host", "for_host", is_flag=True, help="For this computer instead of a board: portable C, a library and a program.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the image; it is replaced.")
+@click.option(
+    "--input",
+    "taken",
+    type=click.Choice(["whole", "rows"]),
+    default="whole",
+    show_default=True,
+    help="How library/ takes the image: at once, or row by row, which needs no memory for the rest of it.",
+)
 @plan_options
 @json_option
-def command(model: Path, board_name: str | None, for_host: bool, out: Path, planning: PlanOptions, as_json: bool) -> None:
+def command(model: Path, board_name: str | None, for_host: bool, out: Path, taken: str, planning: PlanOptions, as_json: bool) -> None:
     """Compiles an int8 .tflite file MODEL for a board.
 
     Writes firmware.elf and manifest.json; in library/ the model's C with hilnas_infer, to be added to another project
@@ -30,6 +38,7 @@ def command(model: Path, board_name: str | None, for_host: bool, out: Path, plan
     \b
     Example: hilnas build model.tflite --board nucleo-h743zi2 --out build/model
              hilnas build model.tflite --host --out build/host
+             hilnas build model.tflite --board nucleo-h743zi2 --out build/model --input rows
              hilnas build model.tflite --board nucleo-h743zi2 --out build/model --within-latency 25ms --memory-map memory.svg
     """
     if for_host == (board_name is not None):
@@ -37,16 +46,19 @@ def command(model: Path, board_name: str | None, for_host: bool, out: Path, plan
     if board_name is None:
         if planning != PlanOptions(None, None, None):
             raise click.UsageError("--within-ram, --within-latency and --memory-map need --board.")
-        _build_for_host(model, out, as_json)
-    else:
-        _build_for_board(model, board_name, out, planning, as_json)
+        _build_for_host(model, out, taken == "rows", as_json)
+        return
+    if taken == "rows" and planning.latency is not None:
+        raise click.UsageError("--within-latency measures with the whole input; with --input rows give --within-ram.")
+    _build_for_board(model, board_name, out, planning, taken == "rows", as_json)
 
 
-def _build_for_host(model: Path, out: Path, as_json: bool) -> None:
+def _build_for_host(model: Path, out: Path, by_rows: bool, as_json: bool) -> None:
     from hilnas.firmware.host_library import build_host_folder
     from hilnas.firmware.interface import MODEL_HEADER
+    from hilnas.firmware.plan import PlanRequest
 
-    build = build_host_folder(model, out)
+    build = build_host_folder(model, out, PlanRequest(by_rows=by_rows))
     program, plan = build.compiled.program, build.compiled.plan
     document = {
         "model": build.compiled.name,
@@ -65,14 +77,15 @@ def _build_for_host(model: Path, out: Path, as_json: bool) -> None:
     click.echo(f"{build.shared} and {build.program} are for this computer; {build.sources} is portable C, include {MODEL_HEADER}.")
 
 
-def _build_for_board(model: Path, board_name: str, out: Path, planning: PlanOptions, as_json: bool) -> None:
+def _build_for_board(model: Path, board_name: str, out: Path, planning: PlanOptions, by_rows: bool, as_json: bool) -> None:
     from hilnas.boards.board import load_board
     from hilnas.firmware.build import build_image
     from hilnas.firmware.interface import MODEL_HEADER
     from hilnas.hil.targets import create_target
 
     board = load_board(board_name)
-    manifest = build_image(model, board, out, planning.request(model, board, create_target("emulator"))).manifest
+    request = replace(planning.request(model, board, create_target("emulator")), by_rows=by_rows)
+    manifest = build_image(model, board, out, request).manifest
     planning.draw(manifest)
     if as_json:
         print_json({**asdict(manifest), "out": str(out)})

@@ -28,8 +28,31 @@ def generate(program: Program, plan: MemoryPlan, sections: Mapping[str, str], or
     return "\n".join(_Writer(program, plan).lines(sections, origin)) + "\n"
 
 
+def generate_whole_input(program: Program, origin: str) -> str:
+    """The text of whole_input.c, for callers that have the whole input of a model that takes rows, as the measuring firmware has."""
+    size = program.graph.tensors[program.graph.inputs[0]].size_bytes
+    return f"""\
+/* {origin} */
+/* For a caller that has the whole input: pushes its rows. What pushes rows itself does not need this file. */
+#include "{MODEL_HEADER}"
+
+static int8_t input[{size}] __attribute__((aligned(32)));
+
+const hilnas_tensor hilnas_inputs[] = {{{{input, {size}u}}}};
+
+uint32_t hilnas_run(uint32_t flags) {{
+    hilnas_begin();
+    for (uint32_t row = 0; row < HILNAS_INPUT_ROWS; row++) {{
+        hilnas_push_row(input + row * HILNAS_INPUT_ROW_BYTES);
+    }}
+    return hilnas_run_rest(flags);
+}}
+"""
+
+
 class _Writer:
     def __init__(self, program: Program, plan: MemoryPlan) -> None:
+        self.by_rows = plan.by_rows
         self.program = program
         self.graph = program.graph
         self.tensors = {item.buffer.tensor: item for item in plan.placed if item.buffer.tensor is not None}
@@ -61,6 +84,9 @@ class _Writer:
         yield ""
         yield from self._run()
         yield ""
+        if self.by_rows:
+            yield from self._push()
+            yield ""
         yield from self._infer()
 
     def _constants(self, index: int, layer: Layer) -> Iterator[str]:
@@ -86,7 +112,8 @@ class _Writer:
         }
         for name, count in counts.items():
             yield f"const uint32_t hilnas_{name}_count = {count}u;"
-        for name, indices in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        edges = (("inputs", graph.inputs), ("outputs", graph.outputs))
+        for name, indices in edges[1:] if self.by_rows else edges:
             entries = ", ".join(f"{{{self._place(index)}, {graph.tensors[index].size_bytes}u}}" for index in indices)
             yield f"const hilnas_tensor hilnas_{name}[] = {{{entries}}};"
 
@@ -107,10 +134,10 @@ class _Writer:
         yield "    (void)index;"
         yield "}"
         yield ""
-        yield "uint32_t hilnas_run(uint32_t flags) {"
+        yield f"uint32_t {'hilnas_run_rest' if self.by_rows else 'hilnas_run'}(uint32_t flags) {{"
         if not exits:
             yield "    (void)flags; /* no exit to take */"
-        for segment in self.segments:
+        for segment in self.segments[1:] if self.by_rows else self.segments:
             if segment.streams:
                 yield from self._streamed(segment)
             else:
@@ -119,14 +146,47 @@ class _Writer:
         yield "    return hilnas_exit_count;"
         yield "}"
 
+    def _push(self) -> Iterator[str]:
+        """The first segment: a row of the input enters its ring, and the steps follow that need no further one."""
+        segment, tensor = self.segments[0], self.graph.inputs[0]
+        name, caller = f"chain_{segment.first}", segment.last - segment.first + 1
+        rows, pitch = self._rows(segment, tensor)
+        yield "static uint32_t rows_pushed, steps_done;"
+        yield ""
+        yield "/* All steps up to the next one that waits for rows of the input. */"
+        yield "static void run_steps(void) {"
+        yield f"    for (; steps_done < sizeof {name} / sizeof {name}[0] && {name}[steps_done].layer != {caller}u; steps_done++) {{"
+        yield from self._step(segment, "steps_done")
+        yield "    }"
+        yield "}"
+        yield ""
+        yield "void hilnas_begin(void) {"
+        yield "    rows_pushed = 0;"
+        yield "    steps_done = 0;"
+        yield "    run_steps();"
+        yield "}"
+        yield ""
+        yield "void hilnas_push_row(const int8_t *row) {"
+        yield f"    if (steps_done == sizeof {name} / sizeof {name}[0]) {{"
+        yield "        return; /* nothing needs this row */"
+        yield "    }"
+        yield f"    memcpy({self._place(tensor)} + rows_pushed % {rows}u * {pitch}u, row, {pitch}u);"
+        yield "    rows_pushed++;"
+        yield f"    if (rows_pushed == (uint32_t){name}[steps_done].first + {name}[steps_done].count) {{"
+        yield "        steps_done++;"
+        yield "        run_steps();"
+        yield "    }"
+        yield "}"
+
     def _infer(self) -> Iterator[str]:
         """The caller's tensors are copied to the arenas and back."""
         graph = self.graph
-        interface = Interface(graph)
+        interface = Interface(graph, self.by_rows)
         yield f"{interface.declaration} {{"
-        for argument, index in zip(interface.inputs, graph.inputs, strict=True):
-            yield f"    memcpy({self._place(index)}, {argument.name}, {graph.tensors[index].size_bytes}u);"
-        yield "    const uint32_t taken = hilnas_run(HILNAS_TAKE_EXITS);"
+        if not self.by_rows:
+            for argument, index in zip(interface.inputs, graph.inputs, strict=True):
+                yield f"    memcpy({self._place(index)}, {argument.name}, {graph.tensors[index].size_bytes}u);"
+        yield f"    const uint32_t taken = {'hilnas_run_rest' if self.by_rows else 'hilnas_run'}(HILNAS_TAKE_EXITS);"
         for position, (argument, index) in enumerate(zip(interface.outputs, graph.outputs, strict=True)):
             conditions = []
             if len(graph.outputs) > 1:
@@ -163,7 +223,12 @@ class _Writer:
         """A chain of layers, by its steps."""
         name = f"chain_{segment.first}"
         yield f"    for (uint32_t i = 0; i < sizeof {name} / sizeof {name}[0]; i++) {{"
-        yield f"        const hilnas_step *step = &{name}[i];"
+        yield from self._step(segment, "i")
+        yield "    }"
+
+    def _step(self, segment: Segment, number: str) -> Iterator[str]:
+        """One step of a chain."""
+        yield f"        const hilnas_step *step = &chain_{segment.first}[{number}];"
         yield "        switch (step->layer) {"
         for index in range(segment.first, segment.last + 1):
             layer = self.program.layers[index]
@@ -175,7 +240,6 @@ class _Writer:
         yield "        default:"
         yield "            break;"
         yield "        }"
-        yield "    }"
 
     def _chain(self, segment: Segment) -> Iterator[str]:
         """Where the rows of a chain's inputs are, and its steps."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from hilnas import __version__
 from hilnas.files import sha256
 from hilnas.firmware.assembly.emitter import PREAMBLE
-from hilnas.firmware.codegen import generate
+from hilnas.firmware.codegen import generate, generate_whole_input
 from hilnas.firmware.fusion import fuse
 from hilnas.firmware.interface import MODEL_HEADER, Interface
 from hilnas.firmware.kernel import AssemblyRoutine
@@ -20,6 +20,7 @@ from hilnas.firmware.reader import read_model
 MODEL_NAME = "model.c"
 DEFAULT_REQUEST = PlanRequest()
 ASSEMBLY_NAME = "kernels.S"
+WHOLE_INPUT_NAME = "whole_input.c"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ class CompiledModel:
     @property
     def sources(self) -> tuple[str, ...]:
         """The names of the files that are the model's own."""
-        return (MODEL_NAME, ASSEMBLY_NAME) if self.routines else (MODEL_NAME,)
+        assembly = (ASSEMBLY_NAME,) if self.routines else ()
+        return (MODEL_NAME, *assembly, WHOLE_INPUT_NAME) if self.plan.by_rows else (MODEL_NAME, *assembly)
 
     @property
     def origin(self) -> str:
@@ -61,10 +63,12 @@ class CompiledModel:
 
     def write(self, folder: Path, needs: Sequence[tuple[str, str]] = ()) -> None:
         """Writes `sources` and the header into a folder. The header says what the model needs, as (what, how much)."""
-        (folder / MODEL_HEADER).write_text(Interface(self.program.graph).header(self.origin, needs))
+        (folder / MODEL_HEADER).write_text(Interface(self.program.graph, self.plan.by_rows).header(self.origin, needs))
         (folder / MODEL_NAME).write_text(self.source)
         if self.routines:
             (folder / ASSEMBLY_NAME).write_text(self.assembly)
+        if self.plan.by_rows:
+            (folder / WHOLE_INPUT_NAME).write_text(generate_whole_input(self.program, self.origin))
 
 
 def compile_model(
@@ -80,7 +84,8 @@ def compile_model(
     `plan_memory`, `generate` and `lower`.
 
     Raises:
-        ModelError: the file is damaged or holds what the engine does not support.
+        ModelError: the file is damaged or holds what the engine does not support, or its input cannot be taken by rows as requested.
+        BudgetError: no memory plan is as small as requested.
         DoesNotFitError: the tensors do not fit the memories.
     """
     program = lower(fuse(read_model(content, name)), dsp, assembly)

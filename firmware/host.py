@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.errors import BuildError
-from hilnas.firmware.compile import CompiledModel, compile_model
+from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel, compile_model
+from hilnas.firmware.plan import PlanRequest
 from hilnas.firmware.toolchain import HOST, WARNINGS, compile_cached
 
 KERNELS_FOLDER = Path(__file__).parent / "kernels"
@@ -56,9 +57,9 @@ class HostModel:
     def read_arena(self, memory: str, offset: int, size_bytes: int) -> bytes:
         """Bytes of the arena."""
         graph, plan = self.compiled.program.graph, self.compiled.plan
-        place = next(item for item in plan.placed if item.buffer.tensor == graph.storage(graph.inputs[0]))
+        place = next(item for item in plan.placed if item.buffer.tensor == graph.storage(graph.outputs[0]))
         assert place.memory == memory
-        return ctypes.string_at(int(self._inputs[0].ctypes.data) - place.offset + offset, size_bytes)
+        return ctypes.string_at(int(self._outputs[0].ctypes.data) - place.offset + offset, size_bytes)
 
     def _edges(self, symbol: str, tensors: Sequence[int]) -> list[NDArray[np.generic]]:
         table = (_CTensor * len(tensors)).in_dll(self._library, symbol)
@@ -70,8 +71,10 @@ class HostModel:
         return edges
 
 
-def build_host(content: bytes, name: str = "model", dsp: bool = False, flags: Sequence[str] = ()) -> HostModel:
-    """Compiles a .tflite file for this computer and loads it. `flags` are further compiler flags.
+def build_host(
+    content: bytes, name: str = "model", dsp: bool = False, flags: Sequence[str] = (), request: PlanRequest = DEFAULT_REQUEST
+) -> HostModel:
+    """Compiles a .tflite file for this computer and loads it. `flags` are further compiler flags, `request` is as in `compile_model`.
 
     With `dsp` it runs the kernels of the DSP extension, the extension's instructions being emulated: slower, for tests.
 
@@ -80,7 +83,7 @@ def build_host(content: bytes, name: str = "model", dsp: bool = False, flags: Se
         ToolMissingError: there is no C compiler.
         BuildError: it failed.
     """
-    compiled = compile_for_host(content, name, dsp)
+    compiled = compile_for_host(content, name, dsp, request)
     with tempfile.TemporaryDirectory(prefix="hilnas-") as folder:
         compiled.write(Path(folder))
         library = Path(folder) / "model.so"
@@ -91,9 +94,9 @@ def build_host(content: bytes, name: str = "model", dsp: bool = False, flags: Se
             raise BuildError(f"the library of {name} cannot be loaded: {error}") from error
 
 
-def compile_for_host(content: bytes, name: str, dsp: bool = False) -> CompiledModel:
+def compile_for_host(content: bytes, name: str, dsp: bool = False, request: PlanRequest = DEFAULT_REQUEST) -> CompiledModel:
     """Compiles a .tflite file to C for this computer; see `build_host`."""
-    return compile_model(content, name, _MEMORY, _SECTIONS, dsp, assembly=False)
+    return compile_model(content, name, _MEMORY, _SECTIONS, dsp, assembly=False, request=request)
 
 
 def link_host(compiled: CompiledModel, folder: Path, target: Path, flags: Sequence[str] = ()) -> None:

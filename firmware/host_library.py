@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hilnas.files import read_input, replaced_folder
-from hilnas.firmware.compile import CompiledModel
+from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel
 from hilnas.firmware.host import compile_for_host, link_host
 from hilnas.firmware.library import LIBRARY_FOLDER, write_library
+from hilnas.firmware.plan import PlanRequest
 
 SHARED_NAME = "libhilnas_model.so"
 PROGRAM_NAME = "hilnas_model"
@@ -24,7 +25,7 @@ class HostBuild:
     program: Path
 
 
-def build_host_folder(model: Path, out: Path) -> HostBuild:
+def build_host_folder(model: Path, out: Path, request: PlanRequest = DEFAULT_REQUEST) -> HostBuild:
     """Builds a .tflite file for this computer in the folder `out`, which it replaces; on failure `out` stays as it was.
 
     Raises:
@@ -34,7 +35,7 @@ def build_host_folder(model: Path, out: Path) -> HostBuild:
         BuildError: it failed.
         StoreError: the disk refused.
     """
-    compiled = compile_for_host(read_input(model), model.name)
+    compiled = compile_for_host(read_input(model), model.name, request=request)
     with replaced_folder(out) as folder:
         sources = folder / LIBRARY_FOLDER
         sources.mkdir()

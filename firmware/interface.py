@@ -1,4 +1,5 @@
-"""The interface of a generated model towards a project: `hilnas_infer`, and the header that declares it."""
+"""The interface of a generated model towards a project: `hilnas_infer`, or, where the input comes by rows, `hilnas_begin`,
+`hilnas_push_row` and `hilnas_finish`; and the header that declares them."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _LINE = 120
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of `hilnas_infer`: its name, its C type, and its tensor under its name in the file."""
+    """An argument of these functions: its name, its C type, and its tensor under its name in the file."""
 
     name: str
     c_type: str
@@ -22,9 +23,11 @@ class Argument:
 
 
 class Interface:
-    """The arguments of `hilnas_infer` for a graph. Exits keep their names, of other tensors there are one or several."""
+    """The arguments of these functions for a graph, whose input comes by rows or not. Exits keep their names, of other tensors there are
+    one or several."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, by_rows: bool = False) -> None:
+        self.by_rows = by_rows
         exits = len(graph.exits) if graph.exits else 0
         self.exits = graph.exits
         self.inputs = _arguments(graph, graph.inputs, graph.input_names, _numbered("input", len(graph.inputs)))
@@ -33,10 +36,12 @@ class Interface:
 
     @property
     def declaration(self) -> str:
-        """`hilnas_infer` as C declares it, without the semicolon."""
+        """The function that gives the outputs as C declares it, without the semicolon."""
+        outputs = [f"{argument.c_type} *{argument.name}" for argument in self.outputs]
+        if self.by_rows:
+            return f"uint32_t hilnas_finish({', '.join(outputs)})"
         arguments = [f"const {argument.c_type} *{argument.name}" for argument in self.inputs]
-        arguments += [f"{argument.c_type} *{argument.name}" for argument in self.outputs]
-        return f"uint32_t hilnas_infer({', '.join(arguments)})"
+        return f"uint32_t hilnas_infer({', '.join((*arguments, *outputs))})"
 
     def header(self, origin: str, needs: Sequence[tuple[str, str]]) -> str:
         """The text of the header: what the model takes and gives, and what it needs, as (what, how much)."""
@@ -62,9 +67,7 @@ class Interface:
         for argument in (*self.inputs, *self.outputs):
             yield f"/* {_described(argument)} */"
             yield f"#define HILNAS_{argument.name.upper()}_BYTES {argument.tensor.size_bytes}u"
-        yield ""
-        yield "/* One inference. Tensors are copied, so they may lie anywhere and the input stays as it is; to save the copies,"
-        yield " * write to hilnas_inputs[].data, call hilnas_run, and read hilnas_outputs[].data. Not reentrant."
+        yield from self._by_rows() if self.by_rows else self._at_once()
         if len(self.outputs) > 1:
             yield " * An output that is not wanted may be NULL."
         yield from self._returned()
@@ -75,6 +78,27 @@ class Interface:
         yield "#endif"
         yield ""
         yield "#endif"
+
+    def _at_once(self) -> Iterator[str]:
+        yield ""
+        yield "/* One inference. Tensors are copied, so they may lie anywhere and the input stays as it is; to save the copies,"
+        yield " * write to hilnas_inputs[].data, call hilnas_run, and read hilnas_outputs[].data. Not reentrant."
+
+    def _by_rows(self) -> Iterator[str]:
+        (argument,) = self.inputs
+        rows = argument.tensor.shape[1]
+        yield f"#define HILNAS_INPUT_ROWS {rows}u"
+        yield f"#define HILNAS_INPUT_ROW_BYTES {argument.tensor.size_bytes // rows}u"
+        yield ""
+        yield "/* One inference: hilnas_begin, then hilnas_push_row for every row of the input from the top down, then"
+        yield " * hilnas_finish. A row is copied, and what can be computed with it is computed at once. Not reentrant. */"
+        yield "void hilnas_begin(void);"
+        yield "void hilnas_push_row(const int8_t *row);"
+        yield ""
+        yield "/* What follows the last row, the outputs being left in hilnas_outputs[].data; flags as for hilnas_run. */"
+        yield "uint32_t hilnas_run_rest(uint32_t flags);"
+        yield ""
+        yield "/* What follows the last row; taken exits end it. The outputs are copied."
 
     def _returned(self) -> Iterator[str]:
         if not self.exits:

@@ -1,6 +1,6 @@
 """The library folder of an image: the model's C with everything that it needs, to be added to another project.
 
-A project includes hilnas_model.h and calls hilnas_infer.
+A project includes hilnas_model.h and calls hilnas_infer or, where the input comes by rows, hilnas_push_row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from hilnas.firmware.toolchain import ARM
 
 LIBRARY_FOLDER = "library"
 INTERFACE_HEADER = "hilnas.h"
-_ENTRIES = ("hilnas_infer", "hilnas_reset", "hilnas_inputs", "hilnas_outputs")
+_INFER = ("hilnas_infer",)
+_BY_ROWS = ("hilnas_push_row", "hilnas_begin", "hilnas_finish")
 _CMAKE = Template("""\
 # Adds the library hilnas_model: add_subdirectory(this folder), target_link_libraries(your_target PRIVATE hilnas_model).
 add_library(hilnas_model STATIC
@@ -45,7 +46,7 @@ def write_library(compiled: CompiledModel, folder: Path, needs: LibraryNeeds | N
 
 
 def library_needs(compiled: CompiledModel, flags: Sequence[str], objects: Sequence[Path]) -> LibraryNeeds:
-    """What the model's objects need together, of everything that hilnas_infer does not use being left out, and the few functions of the
+    """What the model's objects need together, of everything that a project does not use being left out, and the few functions of the
     C library that it does use counted with it.
 
     Raises:
@@ -54,11 +55,12 @@ def library_needs(compiled: CompiledModel, flags: Sequence[str], objects: Sequen
     """
     with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
         elf = Path(name) / "library.elf"
-        keep = [f"-Wl,--undefined={entry}" for entry in _ENTRIES]
-        link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,--entry={_ENTRIES[0]}", *keep]
+        calls, data = (_BY_ROWS, ("hilnas_outputs",)) if compiled.plan.by_rows else (_INFER, ("hilnas_inputs", "hilnas_outputs"))
+        keep = [f"-Wl,--undefined={entry}" for entry in (*calls, "hilnas_reset", *data)]
+        link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,--entry={calls[0]}", *keep]
         ARM.run([*flags, *objects, RUNTIME_FOLDER / "memory.c", *link, "-lgcc", "-o", elf])
         sections = read_sections(elf)
-        stack = stack_need(elf, _ENTRIES[0], compiled.routines)
+        stack = max(stack_need(elf, call, compiled.routines) for call in calls)
     flash = sum(section.size_bytes for section in sections if section.loaded)
     kernels = [layer.kernel for layer in compiled.program.layers]
     return LibraryNeeds(
@@ -74,7 +76,7 @@ def _in_words(compiled: CompiledModel, needs: LibraryNeeds) -> tuple[tuple[str, 
     return (
         ("Flash", f"{needs.flash_bytes} bytes: code {needs.overhead_bytes}, weights with biases and scales the rest"),
         ("RAM", f"{needs.ram_bytes} bytes: {arenas}"),
-        ("Stack", f"{needs.stack_bytes} bytes for a call of hilnas_infer, without interrupts"),
+        ("Stack", f"{needs.stack_bytes} bytes for a call, without interrupts"),
         ("Core", "Cortex-M with the DSP extension and an FPU that is switched on" if compiled.routines else "any"),
         ("Work", f"{compiled.program.macs} multiply-accumulates"),
     )

@@ -54,6 +54,11 @@ class MemoryPlan:
         return sum(self.arenas.values())
 
     @property
+    def by_rows(self) -> bool:
+        """Whether the caller pushes the rows of the input."""
+        return self.segments[0].pushed
+
+    @property
     def full_segments(self) -> tuple[Segment, ...]:
         """The segments during which the last byte of an arena is in use, or one beyond the lower bound."""
         high = [item.buffer for item in self.placed if item.end == self.arenas[item.memory] or item.end > self.least_bound_bytes]
@@ -63,33 +68,35 @@ class MemoryPlan:
 @dataclass(frozen=True)
 class PlanRequest:
     """Which plan is wanted: the smallest one that adds at most `added_share` of the instructions or, where `arena_bytes` is given, the
-    fastest one whose arenas have no more bytes."""
+    fastest one whose arenas have no more bytes. `by_rows`: the caller pushes the rows of the input, which need not be there as a whole."""
 
     added_share: float = ADDED_SHARE
     arena_bytes: int | None = None
+    by_rows: bool = False
 
     def plan(self, program: Program, memories: Mapping[str, int]) -> MemoryPlan:
         """That plan.
 
         Raises:
-            BudgetError, DoesNotFitError: see `plan_memory` and `plan_fastest`.
+            ModelError, BudgetError, DoesNotFitError: see `plan_memory` and `plan_fastest`.
         """
         if self.arena_bytes is not None:
-            return plan_fastest(program, memories, self.arena_bytes)
-        return plan_memory(program, memories, self.added_share)
+            return plan_fastest(program, memories, self.arena_bytes, self.by_rows)
+        return plan_memory(program, memories, self.added_share, self.by_rows)
 
 
-def plan_memory(program: Program, memories: Mapping[str, int], added_share: float = ADDED_SHARE) -> MemoryPlan:
+def plan_memory(program: Program, memories: Mapping[str, int], added_share: float = ADDED_SHARE, by_rows: bool = False) -> MemoryPlan:
     """The smallest plan that adds at most `added_share` of the program's instructions; 0 is the fastest.
 
     Places the buffers of `program` in `memories` (bytes that an arena may take, in order of preference). Exact for what is built later
-    from the same shapes: weights are not looked at.
+    from the same shapes: weights are not looked at. `by_rows` is as in `PlanRequest`.
 
     Raises:
+        ModelError: the input cannot be taken by rows.
         DoesNotFitError: a buffer finds no place.
     """
     lives = tensor_lives(program)
-    cuts = Cuts(program, lives, added_share * INSTRUCTIONS_PER_MAC * program.macs)
+    cuts = Cuts(program, lives, added_share * INSTRUCTIONS_PER_MAC * program.macs, by_rows)
     plans: list[MemoryPlan] = []
     failure: DoesNotFitError | None = None
     for cut in islice(_alternatives(cuts, plans), _CUTS):
@@ -123,20 +130,21 @@ def _alternatives(cuts: Cuts, plans: Sequence[MemoryPlan]) -> Iterator[tuple[Seg
                     heappush(waiting, (cuts.peak_of(found), len(tried), found, other))
 
 
-def plan_fastest(program: Program, memories: Mapping[str, int], arena_bytes: int) -> MemoryPlan:
+def plan_fastest(program: Program, memories: Mapping[str, int], arena_bytes: int, by_rows: bool = False) -> MemoryPlan:
     """The plan that adds the fewest instructions, by estimate, of those whose arenas have at most `arena_bytes` together.
 
     Raises:
+        ModelError: the input cannot be taken by rows.
         BudgetError: no plan is that small; says how small the nearest is.
         DoesNotFitError: it is, but a buffer finds no place in `memories`.
     """
     lives = tensor_lives(program)
-    cuts = Cuts(program, lives, inf)
+    cuts = Cuts(program, lives, inf, by_rows)
     for cut in cuts.by_falling_peak(arena_bytes):
         plan = _plan(program, memories, lives, cuts, cut)
         if plan.arena_bytes <= arena_bytes:
             return plan
-    nearest = plan_memory(program, memories, inf)
+    nearest = plan_memory(program, memories, inf, by_rows)
     if nearest.arena_bytes <= arena_bytes:
         return nearest
     raise BudgetError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hilnas.firmware.graph import ITEM_SIZES, Convolution, Graph, Operator, Tensor
+from hilnas.firmware.kernel import Order, RowWise
 from hilnas.firmware.streaming import Image, Stage
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ def stage_of(graph: Graph, layer: Layer, numbers: Mapping[int, int]) -> Stage | 
         tuple(numbers[index] for index in activations),
         numbers[operator.outputs[0]],
     )
+
+
+def pushed_stage(graph: Graph, number: int) -> Stage:
+    """The rows of the model's input as the caller pushes them, a stage that reads no tensor; `number` is that of the input."""
+    image = _image(graph.tensors[graph.inputs[0]])
+    return Stage(RowWise(Order.ROWS), image, image, 1, (1, 1), 0, 0, (), number)
 
 
 def rows_read(graph: Graph, operator: Operator) -> float:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
 
+from hilnas.errors import ModelError
 from hilnas.firmware.lower import Layer, Program
-from hilnas.firmware.row_geometry import has_rows, stage_of
-from hilnas.firmware.streaming import LARGEST_ROW, Distance, Schedule, Stage, schedule, whole
+from hilnas.firmware.row_geometry import has_rows, pushed_stage, stage_of
+from hilnas.firmware.streaming import LARGEST_ROW, Distance, Schedule, Stage, Step, schedule, whole
 
 BLOCKS = (8, 4, 2, 1)
 """Rows a step that are tried; fewer take less memory and more instructions."""
@@ -24,18 +25,29 @@ LONGEST_CHAIN = 8
 @dataclass(frozen=True, eq=False)
 class Segment:
     """Layers `first` to `last`, through which rows stream if there are several. `schedule` is None if nothing is known of the order in
-    which a single layer reads and writes; its number n stands for the tensor `tensors[n]`."""
+    which a single layer reads and writes; its number n stands for the tensor `tensors[n]`.
+
+    Where the caller pushes the rows of the model's input, the first segment is `pushed`: the stage behind those of its layers is the
+    caller, and the input may be a ring.
+    """
 
     first: int
     last: int
     scratch_bytes: int
     schedule: Schedule | None = None
     tensors: tuple[int, ...] = ()
+    pushed: bool = False
 
     @property
     def streams(self) -> bool:
         """Whether it runs by steps."""
-        return self.last > self.first
+        return self.last > self.first or self.pushed
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those of its layers, the caller's left out."""
+        assert self.schedule is not None
+        return tuple(step for step in self.schedule.steps if step.stage <= self.last - self.first)
 
     @cached_property
     def rings(self) -> dict[int, int]:
@@ -99,12 +111,18 @@ def activations(program: Program, layer: Layer) -> list[int]:
 
 
 class Cuts:
-    """The cuts of a program whose added instructions stay within `budget`. `least_peak` is a lower bound, in bytes, for all of them."""
+    """The cuts of a program whose added instructions stay within `budget`; with `by_rows` the caller pushes the rows of the input, and
+    what this adds in any case is not counted. `least_peak` is a lower bound, in bytes, for all of them.
 
-    def __init__(self, program: Program, lives: Lives, budget: float) -> None:
-        self._candidates = _candidates(program, lives, budget)
+    Raises:
+        ModelError: rows of the input cannot be pushed.
+    """
+
+    def __init__(self, program: Program, lives: Lives, budget: float, by_rows: bool = False) -> None:
+        finder = _Finder(program, lives, budget, by_rows)
+        self._candidates = _candidates(finder)
         self._count = len(program.layers)
-        self._budget = budget
+        self._budget = finder.budget
         self._needed = dict(self._candidates)
         self._peaks = sorted(set(self._needed.values()))
         self.least_peak = self.peak_of(self.smallest())
@@ -157,13 +175,12 @@ def ring_sizes(program: Program, segment: Segment) -> dict[int, int]:
     return {tensor: tensors[tensor].size_bytes // tensors[tensor].shape[1] * rows for tensor, rows in segment.rings.items()}
 
 
-def _candidates(program: Program, lives: Lives, budget: float) -> list[tuple[Segment, int]]:
+def _candidates(finder: _Finder) -> list[tuple[Segment, int]]:
     """The segments that a cut may have, with their peaks, by first layer.
 
     A layer that alone needs no more than the plan will need anyway is in no chain for its own sake, so chains are looked at only around
     layers that need more, the most needy first.
     """
-    finder = _Finder(program, lives, budget)
     found = dict.fromkeys(finder.singles)
     bound = 0
     for single, peak in sorted(finder.singles, key=lambda item: -item[1]):
@@ -176,21 +193,29 @@ def _candidates(program: Program, lives: Lives, budget: float) -> list[tuple[Seg
 
 
 class _Finder:
-    """Finds the segments of a program. `singles` are its layers, each by itself, with their peaks."""
+    """Finds the segments of a program. `singles` are its layers, each by itself, with their peaks; `budget` is what segments may add."""
 
-    def __init__(self, program: Program, lives: Lives, budget: float) -> None:
+    def __init__(self, program: Program, lives: Lives, budget: float, by_rows: bool) -> None:
         self._program = program
-        self._budget = budget
+        self.budget = budget
         self._lives = lives
         roots = {index: program.graph.storage(index) for index in range(len(program.graph.tensors))}
         self._stages = [stage_of(program.graph, layer, roots) for layer in program.layers]
         self._flows = [_flows(program, lives, layer, stage) for layer, stage in zip(program.layers, self._stages, strict=True)]
         self._known: dict[tuple[int, int], list[tuple[Segment, int]]] = {}
+        self._pushed: Stage | None = None
+        if by_rows:
+            _check_rows(program, lives, self._flows[0])
+            self._pushed = pushed_stage(program.graph, program.graph.inputs[0])
+            self.budget = inf
+            self.budget = budget + min(segment.added_instructions for segment, _ in self._streamed(0, 0))
         alone = map(self._single, range(len(program.layers)))
         self.singles = [(segment, _needed(program, lives, segment)) for segment in alone]
 
     def _single(self, index: int) -> Segment:
         """One layer, by itself."""
+        if self._pushed and index == 0:
+            return min((segment for segment, _ in self._streamed(0, 0)), key=lambda one: one.added_instructions)
         stage, scratch = self._stages[index], self._program.layers[index].kernel.scratch_bytes
         if stage is None:
             return Segment(index, index, scratch)
@@ -202,7 +227,8 @@ class _Finder:
         for first in range(index, max(-1, index - LONGEST_CHAIN), -1):
             if not self._flows[first]:
                 return
-            for last in range(max(index, first + 1), min(first + LONGEST_CHAIN, len(self._flows))):
+            shortest = first if self._pushed and first == 0 else first + 1
+            for last in range(max(index, shortest), min(first + LONGEST_CHAIN, len(self._flows))):
                 if not self._flows[last]:
                     break
                 yield from self._chains(first, last)
@@ -216,7 +242,8 @@ class _Finder:
 
     def _streamed(self, first: int, last: int) -> Iterator[tuple[Segment, int]]:
         lives = self._lives
-        stages, tensors = _renumbered([stage for stage in self._stages[first : last + 1] if stage is not None])
+        pushed = self._pushed if first == 0 else None
+        stages, tensors = _renumbered([stage for stage in (*self._stages[first : last + 1], pushed) if stage is not None])
         read = {tensor for stage in stages for tensor in stage.inputs}
         kept = frozenset(
             stage.output
@@ -225,9 +252,9 @@ class _Finder:
         )
         for block in BLOCKS:
             planned = schedule(stages, kept, block)
-            if planned.added_instructions > self._budget:
+            if planned.added_instructions > self.budget:
                 return
-            chain = Segment(first, last, planned.scratch_bytes, planned, tensors)
+            chain = Segment(first, last, planned.scratch_bytes, planned, tensors, pushed is not None)
             yield chain, _needed(self._program, lives, chain)
 
     def _least(self, first: int, last: int) -> int:
@@ -262,6 +289,24 @@ def _flows(program: Program, lives: Lives, layer: Layer, stage: Stage | None) ->
         and layer.exit is None
         and all(has_rows(tensor) and tensor.dtype == "int8" and tensor.shape[1] <= LARGEST_ROW for tensor in tensors)
     )
+
+
+def _check_rows(program: Program, lives: Lives, flows: bool) -> None:
+    """Whether the caller can push the rows of the input.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    graph, layer = program.graph, program.layers[0]
+    if len(graph.inputs) != 1:
+        problem = f"the model has {len(graph.inputs)} inputs"
+    elif graph.inputs[0] in lives.shared | lives.needed_later or graph.inputs[0] not in activations(program, layer):
+        problem = "the input is not what the first layer reads as it is"
+    elif not flows:
+        problem = f"the first layer, {layer.operator.op} {layer.name!r}, has no kernel that goes row by row over an int8 image"
+    else:
+        return
+    raise ModelError(f"the input cannot be taken by rows: {problem}", "Build it with the whole input.")
 
 
 def _needed(program: Program, lives: Lives, segment: Segment, apart: tuple[int, int] | None = None) -> int:

@@ -33,8 +33,7 @@ def written_by_mark(program: Program, plan: MemoryPlan) -> tuple[tuple[Written, 
     entries: list[tuple[Written, ...]] = [()]
     for segment in plan.segments:
         if segment.streams:
-            assert segment.schedule is not None
-            entries += (tuple(_rows(program, places, segment, step)) for step in segment.schedule.steps)
+            entries += (tuple(_rows(program, places, segment, step)) for step in segment.steps)
         else:
             entries.append(tuple(_whole(program, places, segment.first)))
     return tuple(entries)

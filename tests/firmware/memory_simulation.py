@@ -33,7 +33,8 @@ class Simulation:
     def run(self) -> None:
         """One inference; raises AssertionError where a byte is not what it must be."""
         kept = [index for index, tensor in enumerate(self.graph.tensors) if tensor.variable and index in self.placed]
-        for tensor in {*map(self.graph.storage, self.graph.inputs), *kept}:
+        resident = () if self.plan.by_rows else self.graph.inputs
+        for tensor in {*map(self.graph.storage, resident), *kept}:
             self.whole(tensor)[:] = self.numbers(tensor)
         for segment in self.plan.segments:
             scratch = [item for item in self.plan.placed if item.buffer.tensor is None and item.buffer.first == segment.first]
@@ -50,12 +51,16 @@ class Simulation:
             yield layers[0], 0, self.height(layers[0].operator.outputs[0])
             return
         assert segment.schedule is not None
-        done = [0] * len(layers)
+        done = [0] * (len(layers) + segment.pushed)
         for step in segment.schedule.steps:
             assert step.first == done[step.stage], "rows come in order, each once"
             done[step.stage] += step.count
-            yield layers[step.stage], step.first, step.count
-        assert done[-1] == self.height(layers[-1].operator.outputs[0])
+            if step.stage < len(layers):
+                yield layers[step.stage], step.first, step.count
+            else:
+                for row in range(step.first, done[step.stage]):
+                    self.write(self.graph.inputs[0], row)
+        assert done[len(layers) - 1] == self.height(layers[-1].operator.outputs[0])
 
     def accesses(self, layer: Layer, first: int, count: int) -> Iterator[None]:
         """Does what a kernel does, in the order that it promises."""
