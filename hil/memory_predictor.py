@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,7 @@ def memory_needs(network: Network, memories: Mapping[str, int], routine_sizes: R
     )
 
 
-class _ComputedBytes:
+class _ComputedBytes(ABC):
     """A computed part, plus a linear overhead that the images measured so far tell: what the linker adds for code and data."""
 
     def __init__(self, planner: MemoryPlanner) -> None:
@@ -137,13 +138,13 @@ class _ComputedBytes:
         self._coefficients: FloatArray = np.zeros(0)
         self._std = 0.0
 
+    @abstractmethod
     def computed(self, needs: MemoryNeeds) -> float:
         """The part that is computed, in bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def columns(self, needs: MemoryNeeds) -> tuple[float, ...]:
         """What the overhead is linear in."""
-        raise NotImplementedError
 
     def predict(self, architectures: Architectures) -> Estimate:
         """Bytes of each of a batch (N, D); the deviation is the root mean square of what the overhead leaves unexplained."""
