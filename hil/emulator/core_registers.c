@@ -15,6 +15,11 @@ enum {
     CCSIDR = 0xD80,
     CSSELR = 0xD84,
     MPU_TYPE = 0xD90,
+    MPU_CTRL = 0xD94,
+    MPU_RNR = 0xD98,
+    MPU_RBAR = 0xD9C,
+    MPU_RASR = 0xDA0,
+    MPU_RASR_A3 = 0xDB8, /* the last of three more pairs by which RBAR and RASR are reached */
     DHCSR = 0xDF0,
     DEMCR = 0xDFC,
     ICIALLU = 0xF50, /* the first of the registers that maintain caches and branch prediction */
@@ -70,6 +75,27 @@ static void set_pending(peripherals *all, peripheral *self, uint32_t value) {
     all->may_interrupt |= *pending != 0;
 }
 
+/* The selected region's registers; RBAR may select another one. */
+static uint32_t *protection_register(peripherals *all, const peripheral *self, uint32_t offset) {
+    uint32_t *region = all->regions[self->words[MPU_RNR / 4] & 15u];
+    return &region[offset == MPU_RASR];
+}
+
+static void write_protection(peripherals *all, peripheral *self, uint32_t offset, uint32_t value) {
+    if (offset > MPU_RASR) {
+        offset = MPU_RBAR + (offset - MPU_RBAR) % 8;
+    }
+    if (offset == MPU_RBAR && value >> 4 & 1u) {
+        write_protection(all, self, MPU_RNR, value & 15u);
+    }
+    if (offset == MPU_RBAR || offset == MPU_RASR) {
+        *protection_register(all, self, offset) = offset == MPU_RBAR ? value & ~31u : value;
+    } else {
+        self->words[offset / 4] = value;
+    }
+    all->maintain(all->machine, offset, value);
+}
+
 static uint32_t scs_read(peripherals *all, peripheral *self, uint32_t offset) {
     uint32_t value;
     switch (offset) {
@@ -85,6 +111,10 @@ static uint32_t scs_read(peripherals *all, peripheral *self, uint32_t offset) {
     case CCSIDR:
         return self->words[CSSELR / 4] & 1u ? cache_size(all->part->instruction_cache_bytes, 2)
                                             : cache_size(all->part->data_cache_bytes, 4);
+    case MPU_RBAR:
+        return *protection_register(all, self, offset) | (self->words[MPU_RNR / 4] & 15u);
+    case MPU_RASR:
+        return *protection_register(all, self, offset);
     default:
         return self->words[offset / 4];
     }
@@ -111,6 +141,10 @@ static void scs_write(peripherals *all, peripheral *self, uint32_t offset, uint3
         all->may_interrupt |= (self->words[SYST_CSR / 4] & 3u) == 3u;
         return;
     default:
+        if (offset >= MPU_CTRL && offset <= MPU_RASR_A3) {
+            write_protection(all, self, offset, value);
+            return;
+        }
         if (offset == CCR || (offset >= ICIALLU && offset <= BPIALL)) {
             all->maintain(all->machine, offset, value);
         }

@@ -69,6 +69,7 @@ void peripherals_reset(peripherals *self) {
     self->cycle_counter_zero = self->systick_zero = 0;
     self->systick_wraps_seen = self->systick_wraps_pended = 0;
     self->may_interrupt = false;
+    memset(self->regions, 0, sizeof(self->regions));
     for (size_t i = 0; i < self->count; i++) {
         peripheral *item = &self->items[i];
         memset(item->words, 0, sizeof(item->words));

@@ -56,12 +56,13 @@ struct peripherals {
     size_t count;
     peripheral *rcc, *scs;
     uint32_t uart_base;
+    uint32_t regions[16][2]; /* of the MPU: RBAR and RASR */
     byte_queue to_host, to_device;
     uint32_t empty_polls;           /* reads of the UART's status in a row that found nothing received */
     uint64_t first_poll, last_poll; /* when, in cycles */
     bool reset_requested;
     uint64_t (*cycles)(void *machine);
-    void (*maintain)(void *machine, uint32_t offset, uint32_t value); /* caches and branch prediction */
+    void (*maintain)(void *machine, uint32_t offset, uint32_t value); /* caches, MPU and branch prediction */
     void *machine;
     uint64_t cycle_counter_zero, systick_zero; /* the cycles at which the counters were zero */
     uint32_t systick_wraps_seen, systick_wraps_pended;

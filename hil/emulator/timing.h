@@ -3,8 +3,8 @@
  * The machine calls `decode` once for every block of code (straight-line instructions, entered only at its start),
  * `enter` each time one is executed and, if it is not null, `access` before each instruction of the block that loads or
  * stores: the one at `*next_access`, which the model keeps up to date. `cycles` is the time so far: until the last
- * access of the entered block, or until its start. `maintain` tells of a write to one of the registers that maintain
- * caches and branch prediction, by its offset in the system control space.
+ * access of the entered block, or until its start. `maintain` tells of a write to the registers that configure caches
+ * and MPU and that maintain caches and branch prediction, by its offset in the system control space.
  *
  * Accesses are found by their instructions and not with Unicorn's memory hooks: those cost ten times as much (each
  * restores the state of the core, in a time that grows with the block) and leave stale IT state behind. */

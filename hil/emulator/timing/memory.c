@@ -11,7 +11,23 @@ int memory_system_create(struct memory_system *system, const struct parameters *
         cache_create(&system->data, (uint32_t)p->data_cache_bytes, (uint32_t)p->data_cache_ways, line,
                      p->random_replacement))
         return -1;
+    system->fetched_line = NO_LINE;
+    memory_protect(system, MPU_CTRL, 0);
     return 0;
+}
+
+void memory_protect(struct memory_system *system, uint32_t offset, uint32_t value) {
+    protection_write(&system->protection, offset, value);
+    for (unsigned n = 0; n < system->memory_count; n++) {
+        struct memory *memory = &system->memories[n];
+        memory->is_uniform = attributes_are_uniform(&system->protection, memory->base, memory->size);
+        memory->attributes = attributes_at(&system->protection, memory->base);
+    }
+}
+
+static struct attributes attributes_of(const struct memory_system *system, const struct memory *memory,
+                                       uint32_t address) {
+    return memory->is_uniform ? memory->attributes : attributes_at(&system->protection, address);
 }
 
 void memory_system_destroy(struct memory_system *system) {
@@ -166,8 +182,8 @@ static void load_line(struct memory_system *system, struct clock *clock, const s
     struct line_in_flight *fill;
     if (!system->data.lines)
         return;
-    if (!system->data_cached) {
-        struct memory *memory = &system->memories[index];
+    struct memory *memory = &system->memories[index];
+    if (!system->data_cached || !attributes_of(system, memory, address).caches_data) {
         uint64_t start = now(clock) > memory->free ? now(clock) : memory->free;
         memory->free = start + (uint64_t)memory->beat;
         load_comes(system, clock, access, start + (uint64_t)memory->fill, CAUSE_DATA_MISS + (unsigned)index,
@@ -217,15 +233,17 @@ static uint64_t store_line(struct memory_system *system, struct clock *clock, in
         system->lines_stored = line == system->last_stored_line + 1 ? system->lines_stored + 1 : 0;
         system->last_stored_line = line;
     }
-    bool is_cached = system->data.lines && system->data_cached;
+    struct attributes attributes = attributes_of(system, memory, address);
+    bool is_cached = system->data.lines && system->data_cached && attributes.caches_data;
     struct cache_line *held = is_cached ? cache_find(&system->data, address) : NULL;
-    if (held) {
+    if (held && attributes.writes_back) {
         held->dirty = true;
         struct line_in_flight *fill = in_flight(system, line, now(clock));
         return fill ? fill->done : 0;
     }
-    if (!is_cached || system->lines_stored >= (uint32_t)system->parameters->streaming_after_lines) {
-        uint64_t start = now(clock) > memory->free ? now(clock) : memory->free; /* streams past the cache */
+    bool streams = system->lines_stored >= (uint32_t)system->parameters->streaming_after_lines;
+    if (held || !is_cached || !attributes.allocates_on_write || streams) { /* goes to the memory itself */
+        uint64_t start = now(clock) > memory->free ? now(clock) : memory->free;
         memory->free = start + (uint64_t)(address % 8 < 4 ? memory->beat : 0);
         return start;
     }
@@ -278,9 +296,9 @@ void memory_store(struct memory_system *system, struct clock *clock, const struc
 
 /* Instructions */
 
-/* Whether a line need not be fetched. Without the cache there is only the one that was fetched last. */
+/* Whether a line need not be fetched. Of what is not cached there is only the line that was fetched last. */
 static bool is_fetched(struct memory_system *system, uint32_t line) {
-    return system->instructions_cached ? cache_find(&system->instructions, line) != NULL : line == system->fetched_line;
+    return (system->instructions_cached && cache_find(&system->instructions, line)) || line == system->fetched_line;
 }
 
 void memory_fetch(struct memory_system *system, struct clock *clock, uint32_t address, uint32_t size) {
@@ -301,8 +319,9 @@ void memory_fetch(struct memory_system *system, struct clock *clock, uint32_t ad
             wait -= system->parameters->fetch_ahead;
         memory->free = start + (uint64_t)memory->occupancy;
         stall(clock, CAUSE_INSTRUCTION_MISS, wait);
-        system->fetched_line = line;
-        if (system->instructions_cached)
+        bool is_cached = system->instructions_cached && attributes_of(system, memory, line).caches_instructions;
+        system->fetched_line = is_cached ? NO_LINE : line;
+        if (is_cached)
             cache_allocate(&system->instructions, line);
     }
     system->next_instruction_line = last + bytes;

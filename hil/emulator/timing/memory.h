@@ -3,9 +3,12 @@
 #ifndef HILNAS_TIMING_MEMORY_H
 #define HILNAS_TIMING_MEMORY_H
 
+#include "attributes.h"
 #include "cache.h"
 #include "parameters.h"
 #include "schedule.h"
+
+#define NO_LINE UINT32_MAX
 
 enum { STREAMS = 4 }; /* sequences of lines that are told apart, as an inner loop reads them in turn */
 
@@ -14,6 +17,8 @@ enum memory_path { PATH_TIGHTLY_COUPLED, PATH_BUS };
 struct memory {
     uint32_t base, size;
     uint8_t path;                           /* enum memory_path */
+    bool is_uniform;                        /* in its attributes */
+    struct attributes attributes;           /* of its first byte */
     int32_t fill;                           /* core cycles from a miss to the word that missed */
     int32_t sequential_fill;                /* the same for the line behind one of the last few that were filled */
     int32_t beat;                           /* core cycles between two words of 8 bytes of a line */
@@ -73,8 +78,9 @@ struct memory_system {
     struct memory memories[MEMORIES_MAX];
     unsigned memory_count, last_memory;
     struct cache instructions, data;
+    struct protection protection;
     bool instructions_cached, data_cached; /* whether the caches are on */
-    uint32_t fetched_line;                 /* the last one, while the instruction cache is off */
+    uint32_t fetched_line;                 /* the last one if it is not cached, else NO_LINE */
     struct waiting waiting[WAITING_MAX];
     unsigned waiting_count;
     struct line_in_flight in_flight[LINES_IN_FLIGHT_MAX];
@@ -86,6 +92,9 @@ struct memory_system {
 
 int memory_system_create(struct memory_system *system, const struct parameters *parameters);
 void memory_system_destroy(struct memory_system *system);
+
+/* A write to a register of the MPU. */
+void memory_protect(struct memory_system *system, uint32_t offset, uint32_t value);
 
 /* The instructions that are cached; a line of data, and which lines would go on with the last ones. */
 void memory_forget_instructions(struct memory_system *system);

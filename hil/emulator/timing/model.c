@@ -28,42 +28,13 @@ struct model {
     uint32_t code_write_address;
 };
 
-/* Names */
-
-#define NAME_OF_PARAMETER(name) #name,
-#define NAME_OF_PAIR(upper, lower) #lower,
 #define OFFSET_OF_PARAMETER(name) offsetof(struct parameters, name),
-#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
-static const char *const PARAMETER_NAMES[] = {CORE_PARAMETERS(NAME_OF_PARAMETER)};
 static const size_t PARAMETER_OFFSETS[] = {CORE_PARAMETERS(OFFSET_OF_PARAMETER)};
-static const char *const KIND_NAMES[] = {RESULT_KINDS(NAME_OF_PAIR)};
-static const char *const ROLE_NAMES[] = {OPERAND_ROLES(NAME_OF_PAIR)};
-static const char *const CAUSE_NAMES[] = {CAUSES(NAME_OF_PAIR) "data_miss"};
-
-static const char *name_of(const char *const *names, size_t count, uint32_t index) {
-    return index < count ? names[index] : NULL;
-}
-
-const char *model_parameter(uint32_t index) {
-    return name_of(PARAMETER_NAMES, COUNT_OF(PARAMETER_NAMES), index);
-}
-const char *model_result_kind(uint32_t index) {
-    return name_of(KIND_NAMES, COUNT_OF(KIND_NAMES), index);
-}
-const char *model_operand_role(uint32_t index) {
-    return name_of(ROLE_NAMES, COUNT_OF(ROLE_NAMES), index);
-}
-const char *model_cause(uint32_t index) {
-    return name_of(CAUSE_NAMES, COUNT_OF(CAUSE_NAMES), index);
-}
-
-uint32_t model_cause_count(void) {
-    return CAUSE_COUNT;
-}
 
 int model_set(struct model *model, const char *name, int32_t value) {
-    for (size_t n = 0; n < COUNT_OF(PARAMETER_NAMES); n++)
-        if (!strcmp(name, PARAMETER_NAMES[n])) {
+    const char *known;
+    for (uint32_t n = 0; (known = model_parameter(n)); n++)
+        if (!strcmp(name, known)) {
             memcpy((char *)&model->parameters + PARAMETER_OFFSETS[n], &value, sizeof value);
             return 0;
         }
@@ -262,7 +233,7 @@ static void control_caches(struct model *model, uint32_t value) {
     if (model->caches_were_set && model->cache_rule != CACHES_OFF) {
         model->memory.instructions_cached = instructions;
         model->memory.data_cached = data;
-        model->memory.fetched_line = UINT32_MAX;
+        model->memory.fetched_line = NO_LINE;
     }
 }
 
@@ -272,6 +243,8 @@ void model_maintain(struct model *model, uint32_t offset, uint32_t value) {
     uint32_t line_bytes = (uint32_t)p->cache_line_bytes;
     if (offset == CCR)
         control_caches(model, value);
+    if (offset >= MPU_CTRL && offset <= MPU_RASR)
+        memory_protect(&model->memory, offset, value);
     if (offset == ICIALLU)
         memory_forget_instructions(&model->memory);
     if (offset == BPIALL)

@@ -68,8 +68,9 @@ void model_access(struct model *model, register_reader *read_register, void *con
 void model_sleep(struct model *model, uint64_t cycles);
 void model_exception(struct model *model);
 
-/* A write to one of the registers that maintain caches and branch prediction, by its offset in the system control space
- * (ARMv7-M Architecture Reference Manual, B2.2.7). */
+/* A write to the register of the caches' bits, of the MPU's control or selected region, or to one that maintains caches
+ * and branch prediction, by its offset in the system control space (ARMv7-M Architecture Reference Manual, B3.2, B3.5,
+ * B2.2.7). */
 void model_maintain(struct model *model, uint32_t offset, uint32_t value);
 
 /* Cycles until the last access of the running block, or until its start. */
