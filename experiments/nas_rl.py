@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hilnas.errors import HilnasError, InputError
 from hilnas.experiments.catalogue import option
 from hilnas.experiments.figures import band, png
 from hilnas.experiments.report import Report, Table
-from hilnas.experiments.statistics import Interval, interval
+from hilnas.experiments.statistics import Interval, interval, paired_p_value
 from hilnas.nas.children import ChildRecipe, ChildTrainer, ConvolutionalChild
 from hilnas.nas.data import DataSet, Images, load_data
 from hilnas.nas.deployable import DeployableChild
@@ -103,14 +102,8 @@ def _improvement(rewards: FloatArray) -> dict[str, Any]:
         "first_quarter": interval(first).as_dict(),
         "last_quarter": interval(last).as_dict(),
         "improved_seeds": int((last > first).sum()),
-        "p_value": _wilcoxon(last - first),
+        "p_value": paired_p_value(last - first),
     }
-
-
-def _wilcoxon(differences: NDArray[np.float64]) -> float:
-    from scipy.stats import wilcoxon
-
-    return float(wilcoxon(differences, alternative="greater").pvalue) if differences.any() else 1.0
 
 
 def _finalise(options: Options, seed: int, best: Child) -> dict[str, Any]:

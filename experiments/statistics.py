@@ -31,3 +31,10 @@ def interval(values: NDArray[np.float64]) -> Interval:
     draws = np.random.default_rng(0).integers(0, len(values), size=(RESAMPLES, len(values)))
     low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def paired_p_value(differences: NDArray[np.float64]) -> float:
+    """One-sided Wilcoxon signed-rank test over seeds: how likely differences, shape (S,), as much above 0 are where there is none."""
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(differences, alternative="greater").pvalue) if differences.any() else 1.0

@@ -57,3 +57,5 @@ def test_two_replicas_on_ray_improve_them_too() -> None:
 def test_the_search_beats_random_cells() -> None:
     document = nas_rl_text.run(nas_rl_text.Options()).document
     assert document["controller_all"]["mean"] < document["random_all"]["mean"]
+    assert document["p_value"] < 0.01
+    assert document["p_value_improvement"] < 0.01
