@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -58,14 +59,20 @@ def run(options: Options) -> Report:
     if options.seeds < 1 or options.children < 4:
         raise InputError(f"{options.seeds} seeds of {options.children} children cannot be judged", "Give at least one seed and 4 children.")
     with open_workers(options.ray) as workers, progress("children", total=options.seeds * options.children) as advance:
-        searches = [_search(workers, options, seed, advance) for seed in range(options.seeds)]
+        searched = [_search(workers, options, seed, advance) for seed in range(options.seeds)]
+    searches = [children for children, _ in searched]
     rewards = np.array([[child.reward for child in children] for children in searches])
     seed, best = max(
         ((seed, child) for seed, children in enumerate(searches) for child in children),
         key=lambda item: (item[1].reward, -item[1].metrics.flash_bytes.mean[0]),
     )
     improvement = _improvement(rewards)
-    document = {"options": asdict(options), **improvement, "best": _finalise(options, seed, best)}
+    document = {
+        "options": asdict(options),
+        **improvement,
+        "workers_replaced": sum(restarts for _, restarts in searched),
+        "best": _finalise(options, seed, best),
+    }
     return Report(
         title=f"Study 3: {options.children} convolutional children on {options.data}, {options.seeds} seeds",
         document=document,
@@ -80,7 +87,8 @@ def create_trainer(data: str, epochs: int, seed: int) -> ChildTrainer:
     return ChildTrainer(SPACE, load_data(data), ChildRecipe(epochs=epochs, batch_size=32), seed)
 
 
-def _search(workers: Workers, options: Options, seed: int, advance: Advance) -> list[Child]:
+def _search(workers: Workers, options: Options, seed: int, advance: Advance) -> tuple[list[Child], int]:
+    """The children of one search, and the number of workers that died on the way."""
     children: list[Child] = []
 
     def done(child: Child) -> None:
@@ -90,8 +98,9 @@ def _search(workers: Workers, options: Options, seed: int, advance: Advance) -> 
     settings = ControllerSettings(learning_rate=LEARNING_RATE, batch=options.batch)
     scale = Scale(options.shards, options.replicas, options.batch)
     trainer = partial(create_trainer, options.data, options.epochs, seed)
-    DistributedSearch(workers, SPACE, trainer, cubed_accuracy, settings, scale, seed).run(options.children, done)
-    return children
+    with closing(DistributedSearch(workers, SPACE, trainer, cubed_accuracy, settings, scale, seed)) as search:
+        search.run(options.children, done)
+        return children, search.restarts
 
 
 def _improvement(rewards: FloatArray) -> dict[str, Any]:
@@ -179,6 +188,8 @@ def _findings(document: dict[str, Any]) -> tuple[str, ...]:
         f"Best child: {len(best['layers'])} layers, {best['parameters']:,} parameters, validation accuracy {best['search_accuracy']:.3f} "
         f"in the search, {best['validation_accuracy']:.3f} trained longer, test accuracy {best['test_accuracy']:.3f}.",
     ]
+    if document["workers_replaced"]:
+        lines.append(f"{document['workers_replaced']} workers died and were replaced; each cost at most the child that it was training.")
     if "not_deployed" in best:
         lines.append(f"The best child could not be deployed: {best['not_deployed']}")
     if "bit_exact" in best:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -102,7 +103,8 @@ def _search(workers: Workers, trainer: partial[CellTrainer], options: Options, s
 
     settings = ControllerSettings(learning_rate=LEARNING_RATE, batch=options.batch, baseline_decay=BASELINE_DECAY)
     scale = Scale(replicas=options.replicas, children=options.batch)
-    DistributedSearch(workers, SPACE, trainer, squared_inverse_perplexity, settings, scale, seed).run(options.children, done)
+    with closing(DistributedSearch(workers, SPACE, trainer, squared_inverse_perplexity, settings, scale, seed)) as search:
+        search.run(options.children, done)
     return children
 
 

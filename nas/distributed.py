@@ -186,6 +186,17 @@ class DistributedSearch:
         """The policy's parameters now, all shards together."""
         return np.concatenate(self._values)
 
+    @property
+    def restarts(self) -> int:
+        """Workers that died so far, and were replaced."""
+        return self._restarts
+
+    def close(self) -> None:
+        """Gives the workers back, in the order in which they were started: the next search's do the same work in the same processes."""
+        slots = [*self._replicas, *(slot for slots in self._trainers for slot in slots)]
+        for worker in (*self._shards, *(slot.worker for slot in slots)):
+            self._workers.release(worker)
+
     def run(self, total: int, done: Callable[[Child], None]) -> None:
         """Trains `total` children and gives each to `done` as it completes.
 

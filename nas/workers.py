@@ -26,7 +26,7 @@ class Workers(Protocol):
     """Starts workers and calls their methods."""
 
     def start(self, create: Callable[[], Any]) -> Worker:
-        """A worker made by `create`, in its own process where there are several."""
+        """A worker made by `create`, in its own process where there are several, when it is first called."""
 
     def call(self, worker: Worker, method: str, *arguments: Any) -> Future:
         """Calls a method; the answer is fetched with `result`. Calls of one worker run one after the other."""
@@ -34,12 +34,15 @@ class Workers(Protocol):
     def wait(self, futures: Sequence[Future]) -> Future:
         """The first of `futures` that has an answer, or never will."""
 
+    def release(self, worker: Worker) -> None:
+        """Gives a worker back that nobody calls any more: its process may become another one."""
+
     def result(self, future: Future) -> Any:
         """The answer, waiting for it.
 
         Raises:
             WorkerDiedError: the worker is gone.
-            HilnasError: what the method raised.
+            HilnasError: what the method, or the making of the worker, raised.
         """
 
 
@@ -64,6 +67,9 @@ class LocalWorkers:
         """The call that was made first."""
         return min(futures)
 
+    def release(self, worker: Worker) -> None:
+        """Nothing: the object goes with the last who knows it."""
+
     def result(self, future: Future) -> Any:
         """The answer, once."""
         return self._answers.pop(future)
@@ -84,11 +90,14 @@ class RayWorkers:
         except ImportError as error:
             raise ToolMissingError("Ray is not installed", "pip install 'hilnas[distributed]'") from error
         self._ray = ray
+        self._idle: list[Worker] = []
         connect(ray, address)
 
     def start(self, create: Callable[[], Any]) -> Worker:
-        """An actor on a core of its own is not demanded: on a small machine actors share cores."""
-        return self._ray.remote(num_cpus=0)(_Actor).remote(create)
+        """Takes the actor that has been idle longest, else a new one. None demands a core of its own: small machines have few."""
+        worker = self._idle.pop(0) if self._idle else self._ray.remote(num_cpus=0)(_Actor).remote()
+        worker.become.remote(create)
+        return worker
 
     def call(self, worker: Worker, method: str, *arguments: Any) -> Future:
         """Sends the call."""
@@ -98,6 +107,10 @@ class RayWorkers:
         """Waits for the cluster."""
         ready, _ = self._ray.wait(list(futures), num_returns=1)
         return ready[0]
+
+    def release(self, worker: Worker) -> None:
+        """Keeps the actor: a process that has imported torch is worth seconds."""
+        self._idle.append(worker)
 
     def result(self, future: Future) -> Any:
         """Fetches the answer."""
@@ -134,10 +147,16 @@ def open_workers(address: str | None) -> Iterator[Workers]:
 class _Actor:
     """Holds a worker's object in the actor's process."""
 
-    def __init__(self, create: Callable[[], Any]) -> None:
+    def __init__(self) -> None:
         use_one_thread()
-        self._object = create()
+
+    def become(self, create: Callable[[], Any]) -> None:
+        """Is the worker that `create` makes from now on. It is made by the first call, which can say what went wrong."""
+        self._create = create
+        self._object: Any = None
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Calls a method of the object."""
+        if self._object is None:
+            self._object = self._create()
         return getattr(self._object, method)(*arguments)

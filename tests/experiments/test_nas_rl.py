@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hilnas.errors import InputError
 from hilnas.experiments import nas_rl, nas_rl_text
+from hilnas.progress import Advance
 
 
 def test_children_are_searched_and_the_best_one_runs_bit_exact_on_the_emulator() -> None:
@@ -18,6 +24,32 @@ def test_children_are_searched_and_the_best_one_runs_bit_exact_on_the_emulator()
     assert best["test_accuracy"] > 0.5
     assert best["int8_test_accuracy"] == pytest.approx(best["test_accuracy"], abs=0.05)
     assert "first_quarter" in report.document
+
+
+def test_a_worker_that_is_killed_costs_the_experiment_at_most_its_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operating system kills the process of a child worker after the third child: all ten come back, one worker was replaced."""
+    finished = []
+
+    @contextmanager
+    def watched(description: str, total: int) -> Iterator[Advance]:
+        def advance(steps: int) -> None:
+            finished.append(steps)
+            if len(finished) == 3:
+                # Child workers are started last, after the shard and the replicas.
+                os.kill(max(ray_actors()), signal.SIGKILL)
+
+        yield advance
+
+    monkeypatch.setattr(nas_rl, "progress", watched)
+    report = nas_rl.run(nas_rl.Options(seeds=1, children=10, epochs=1, ray="local", replicas=2, batch=1, board="none"))
+    assert len(report.tables[0].rows) == len(finished) == 10
+    assert report.document["workers_replaced"] == 1
+
+
+def ray_actors() -> list[int]:
+    """Processes of this test's actors on Ray."""
+    processes = psutil.Process().children(recursive=True)
+    return [process.pid for process in processes if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::_Actor")]
 
 
 def test_cells_are_searched_on_a_text(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -109,8 +110,10 @@ def test_a_killed_worker_costs_its_running_child(tmp_path: Path, ray_workers: Ra
         if len(children) in (5, 11):
             os.kill(int(log.read_text().splitlines()[-1].split()[0]), signal.SIGKILL)
 
-    search(ray_workers, log, Scale(replicas=2, children=1)).run(24, done)
+    distributed = search(ray_workers, log, Scale(replicas=2, children=1))
+    distributed.run(24, done)
     assert len(children) == 24
+    assert distributed.restarts == 2
     trained = log.read_text().splitlines()
     assert 24 <= len(trained) <= 26
     assert len({line.split()[0] for line in trained}) == 2 + 2
@@ -120,6 +123,25 @@ def test_what_a_childs_training_raises_reaches_the_user(ray_workers: RayWorkers)
     distributed = DistributedSearch(ray_workers, SPACE, Failing, reward, SETTINGS, Scale(children=1), seed=0)
     with pytest.raises(InputError, match="no such data"):
         distributed.run(1, lambda child: None)
+
+
+def test_a_trainer_that_cannot_be_made_says_why(ray_workers: RayWorkers) -> None:
+    distributed = DistributedSearch(ray_workers, SPACE, unmakeable, reward, SETTINGS, Scale(children=1), seed=0)
+    with pytest.raises(InputError, match="no such file"):
+        distributed.run(1, lambda child: None)
+
+
+def test_the_next_search_trains_in_the_same_processes(tmp_path: Path, ray_workers: RayWorkers) -> None:
+    processes = []
+    for name in ("first", "second"):
+        with closing(search(ray_workers, tmp_path / name, Scale(replicas=2, children=1))) as distributed:
+            distributed.run(8, lambda child: None)
+        processes.append({line.split()[0] for line in (tmp_path / name).read_text().splitlines()})
+    assert processes[0] == processes[1]
+
+
+def unmakeable() -> Trainer:
+    raise InputError("no such file")
 
 
 class Failing:
