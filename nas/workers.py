@@ -95,7 +95,7 @@ class RayWorkers:
 
     def start(self, create: Callable[[], Any]) -> Worker:
         """Takes the actor that has been idle longest, else a new one. None demands a core of its own: small machines have few."""
-        worker = self._idle.pop(0) if self._idle else self._ray.remote(num_cpus=0)(_Actor).remote()
+        worker: Worker = self._idle.pop(0) if self._idle else self._ray.remote(num_cpus=0)(_Actor).remote()
         worker.become.remote(create)
         return worker
 
