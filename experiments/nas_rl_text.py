@@ -65,13 +65,19 @@ def run(options: Options) -> Report:
             found.append([_perplexity(child) for child in searches[-1]])
             random.append(_random(trainer(), options.children, seed, advance))
     controller, baseline = np.array(found), np.array(random)
-    comparison = _compare(controller, baseline)
-    best = min((child for children in searches for child in children), key=_perplexity)
+    seed, best = min(((seed, child) for seed, children in enumerate(searches) for child in children), key=lambda item: _perplexity(item[1]))
     document = {
         "options": asdict(options),
+        "controller": asdict(_settings(options)),
+        "recipe": asdict(_recipe(options)),
         "text": {"name": text.name, "tokens": len(text.training), "vocabulary": text.vocabulary},
-        **comparison,
-        "best": {"perplexity": _perplexity(best), "architecture": best.architecture.tolist()},
+        **_compare(controller, baseline),
+        "best": {
+            "seed": seed,
+            "architecture": best.architecture.tolist(),
+            "perplexity": _perplexity(best),
+            "test_perplexity": _test_perplexity(_create_trainer(path, options, seed), best),
+        },
     }
     return Report(
         title=f"Study 3: {options.children} recurrent cells on {text.name}, {options.seeds} seeds",
@@ -90,8 +96,15 @@ def default_text() -> Path:
 
 def _create_trainer(path: Path, options: Options, seed: int) -> CellTrainer:
     """The evaluator of one search, made in the worker's process."""
-    recipe = LanguageRecipe(epochs=options.epochs, units=options.units)
-    return CellTrainer(SPACE, load_text(path, options.words, options.tokens), recipe, seed)
+    return CellTrainer(SPACE, load_text(path, options.words, options.tokens), _recipe(options), seed)
+
+
+def _recipe(options: Options) -> LanguageRecipe:
+    return LanguageRecipe(epochs=options.epochs, units=options.units)
+
+
+def _settings(options: Options) -> ControllerSettings:
+    return ControllerSettings(learning_rate=LEARNING_RATE, batch=options.batch, baseline_decay=BASELINE_DECAY)
 
 
 def _search(workers: Workers, trainer: partial[CellTrainer], options: Options, seed: int, advance: Advance) -> list[Child]:
@@ -101,8 +114,7 @@ def _search(workers: Workers, trainer: partial[CellTrainer], options: Options, s
         children.append(child)
         advance(1)
 
-    settings = ControllerSettings(learning_rate=LEARNING_RATE, batch=options.batch, baseline_decay=BASELINE_DECAY)
-    scale = Scale(replicas=options.replicas, children=options.batch)
+    settings, scale = _settings(options), Scale(replicas=options.replicas, children=options.batch)
     with closing(DistributedSearch(workers, SPACE, trainer, squared_inverse_perplexity, settings, scale, seed)) as search:
         search.run(options.children, done)
     return children
@@ -119,6 +131,11 @@ def _random(trainer: CellTrainer, count: int, seed: int, advance: Advance) -> li
 
 def _perplexity(child: Child) -> float:
     return float(1.0 / child.metrics.accuracy.mean[0])
+
+
+def _test_perplexity(trainer: CellTrainer, child: Child) -> float:
+    """Of a child trained once more, on the part of the text that no choice depended on."""
+    return trainer.perplexity(trainer.train(child.architecture).module, trainer.text.test)
 
 
 def _compare(controller: FloatArray, random: FloatArray) -> dict[str, Any]:
@@ -155,7 +172,8 @@ def _findings(document: dict[str, Any]) -> tuple[str, ...]:
         f"The controller's first quarter {mean['controller_first_quarter']:.2f}, its last {mean['controller_last_quarter']:.2f}; "
         f"p = {document['p_value_improvement']:.2g}.",
         f"Best cell of a search: controller {mean['controller_best']:.2f}, random {mean['random_best']:.2f}; "
-        f"p = {document['p_value_best']:.2g}.",
+        f"p = {document['p_value_best']:.2g}. The best of all has {document['best']['perplexity']:.2f}, on the test part "
+        f"{document['best']['test_perplexity']:.2f}.",
     )
 
 

@@ -58,7 +58,9 @@ def test_cells_are_searched_on_a_text(tmp_path: Path) -> None:
     report = nas_rl_text.run(options)
     assert len(report.tables[0].rows) == 4
     assert len(report.tables[1].rows) == 15 + 2
-    assert 1.0 < report.document["best"]["perplexity"] == report.document["controller_best"]["mean"]
+    best = report.document["best"]
+    assert 1.0 < best["perplexity"] == report.document["controller_best"]["mean"]
+    assert 1.0 < best["test_perplexity"] < report.document["text"]["vocabulary"]
 
 
 @pytest.mark.parametrize("options", [nas_rl.Options(seeds=0), nas_rl.Options(children=3), nas_rl.Options(data="nothing")])
