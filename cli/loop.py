@@ -13,8 +13,8 @@ from hilnas.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from hilnas.hil.board_selection import BoardSelection
-    from hilnas.hil.result import LoopResult
-    from hilnas.hil.run_folder import RunFolder
+    from hilnas.hil.loop.result import LoopResult
+    from hilnas.hil.loop.run_folder import RunFolder
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -59,9 +59,9 @@ def command(
     Example: hilnas loop --board nucleo-h743zi2 --out runs/first
     """
     from hilnas.errors import InputError
-    from hilnas.hil.loop import resume_run, start_run
-    from hilnas.hil.loop_configuration import LoopConfiguration
-    from hilnas.hil.run_folder import RunFolder
+    from hilnas.hil.loop.closed_loop import resume_run, start_run
+    from hilnas.hil.loop.configuration import LoopConfiguration
+    from hilnas.hil.loop.run_folder import RunFolder
     from hilnas.nas.metrics import Budget
 
     folder = RunFolder(resume or out)

@@ -22,8 +22,8 @@ def command(run: Path, board: str | None, target: str | None, as_json: bool) -> 
 
     Example: hilnas recalibrate runs/demo
     """
-    from hilnas.hil.recalibrate import recalibrate
-    from hilnas.hil.run_folder import RunFolder
+    from hilnas.hil.loop.recalibrate import recalibrate
+    from hilnas.hil.loop.run_folder import RunFolder
 
     result = recalibrate(RunFolder(run), board, target)
     if as_json:

@@ -18,8 +18,8 @@ def command(run: Path, out: Path | None, as_json: bool) -> None:
 
     Example: hilnas report runs/demo --out report.html
     """
-    from hilnas.hil.report import write_report
-    from hilnas.hil.run_folder import RunFolder
+    from hilnas.hil.loop.report import write_report
+    from hilnas.hil.loop.run_folder import RunFolder
 
     path = write_report(RunFolder(run), out)
     if as_json:

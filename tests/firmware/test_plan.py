@@ -19,7 +19,7 @@ from hilnas.firmware.lower import lower
 from hilnas.firmware.packing import ALIGNMENT
 from hilnas.firmware.plan import plan_fastest, plan_memory
 from hilnas.firmware.reader import read_model
-from hilnas.hil.weightless_graph import weightless_graph
+from hilnas.hil.loop.weightless_graph import weightless_graph
 from hilnas.nas.network import DIGITS, FULL_SIZE, McuDimensions
 from hilnas.nas.spaces.mcu import McuSpace
 from hilnas.nas.spaces.mcu_network import largest, network_of, smallest

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hilnas.firmware.fusion import fuse
 from hilnas.firmware.lower import lower
-from hilnas.hil.weightless_graph import weightless_graph
+from hilnas.hil.loop.weightless_graph import weightless_graph
 from hilnas.nas.network import FULL_SIZE
 from hilnas.nas.spaces.mcu import McuSpace
 from hilnas.nas.spaces.mcu_network import largest, network_of

@@ -16,9 +16,9 @@ from hilnas.firmware.image import FirmwareImage
 from hilnas.firmware.lower import lower
 from hilnas.firmware.plan import plan_memory
 from hilnas.firmware.size import arena_memories
+from hilnas.hil.loop.weightless_graph import weightless_graph
 from hilnas.hil.measure import deploy
 from hilnas.hil.targets import create_target
-from hilnas.hil.weightless_graph import weightless_graph
 from hilnas.nas.network import FULL_SIZE
 from hilnas.nas.spaces.mcu_network import network_of
 from hilnas.nas.supernet import Supernet

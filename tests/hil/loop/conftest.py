@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hilnas.hil.loop import resume_run, start_run
-from hilnas.hil.loop_configuration import LoopConfiguration
-from hilnas.hil.run_folder import RunFolder
+from hilnas.hil.loop.closed_loop import resume_run, start_run
+from hilnas.hil.loop.configuration import LoopConfiguration
+from hilnas.hil.loop.run_folder import RunFolder
 from hilnas.nas.metrics import Budget
 
 TINY = LoopConfiguration(

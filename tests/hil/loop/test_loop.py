@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 from hilnas.errors import BudgetError, InputError
-from hilnas.hil.loop import resume_run, start_run
-from hilnas.hil.loop_configuration import LoopConfiguration
-from hilnas.hil.nets import recorded_nets
-from hilnas.hil.recalibrate import FirstNets
-from hilnas.hil.result import LoopResult
-from hilnas.hil.run_folder import RESULT_NAME, RunFolder
+from hilnas.hil.loop.closed_loop import resume_run, start_run
+from hilnas.hil.loop.configuration import LoopConfiguration
+from hilnas.hil.loop.nets import recorded_nets
+from hilnas.hil.loop.recalibrate import FirstNets
+from hilnas.hil.loop.result import LoopResult
+from hilnas.hil.loop.run_folder import RESULT_NAME, RunFolder
 from hilnas.hil.store import MeasurementStore
 from hilnas.nas.metrics import Budget
 

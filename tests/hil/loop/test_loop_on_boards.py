@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from hilnas.errors import ConnectError
-from hilnas.hil.loop import resume_run
+from hilnas.hil.loop.closed_loop import resume_run
+from hilnas.hil.loop.nets import recorded_nets
+from hilnas.hil.loop.result import LoopResult
+from hilnas.hil.loop.run_folder import RESULT_NAME, RunFolder
 from hilnas.hil.measurement import Measurement
-from hilnas.hil.nets import recorded_nets
-from hilnas.hil.result import LoopResult
-from hilnas.hil.run_folder import RESULT_NAME, RunFolder
 from hilnas.hil.store import MeasurementStore
 from hilnas.hil.virtual_board.faults import Fault
 

@@ -9,11 +9,11 @@ import pytest
 
 from hilnas.boards.board import load_board
 from hilnas.firmware.image import FirmwareImage
-from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, NetworkPlanner, SramPredictor
-from hilnas.hil.nets import NetRecord, recorded_nets
-from hilnas.hil.recalibrate import rows
-from hilnas.hil.run_folder import RunFolder
-from hilnas.hil.weightless_graph import weightless_graph
+from hilnas.hil.loop.memory_predictor import FlashPredictor, MemoryPlanner, NetworkPlanner, SramPredictor
+from hilnas.hil.loop.nets import NetRecord, recorded_nets
+from hilnas.hil.loop.recalibrate import rows
+from hilnas.hil.loop.run_folder import RunFolder
+from hilnas.hil.loop.weightless_graph import weightless_graph
 from hilnas.nas.metrics import Estimate
 from hilnas.nas.network import DIGITS, FULL_SIZE
 from hilnas.nas.spaces.mcu import McuSpace

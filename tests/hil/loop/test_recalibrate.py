@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from hilnas.cli.main import verbs
 from hilnas.errors import InputError
-from hilnas.hil.recalibrate import latency_error, recalibrate
-from hilnas.hil.result import LatencyError, LoopResult
-from hilnas.hil.run_folder import RESULT_NAME, RunFolder
+from hilnas.hil.loop.recalibrate import latency_error, recalibrate
+from hilnas.hil.loop.result import LatencyError, LoopResult
+from hilnas.hil.loop.run_folder import RESULT_NAME, RunFolder
 from hilnas.hil.store import MeasurementStore
 from hilnas.nas.metrics import Estimate
 from hilnas.nas.network import DIGITS

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from hilnas.errors import InputError
-from hilnas.hil.charts import Series, ticks, xy_chart
-from hilnas.hil.report import write_report
-from hilnas.hil.result import LoopResult
-from hilnas.hil.run_folder import RESULT_NAME, RunFolder
+from hilnas.hil.loop.charts import Series, ticks, xy_chart
+from hilnas.hil.loop.report import write_report
+from hilnas.hil.loop.result import LoopResult
+from hilnas.hil.loop.run_folder import RESULT_NAME, RunFolder
 
 VOID = {"meta", "br"}
 

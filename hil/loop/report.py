@@ -12,10 +12,10 @@ from typing import Any
 from hilnas.errors import InputError
 from hilnas.files import write_atomically
 from hilnas.firmware.image import FirmwareImage, Manifest
-from hilnas.hil.charts import Bar, Block, Guide, Series, bar_chart, legend, memory_map, stacked_bar, xy_chart
+from hilnas.hil.loop.charts import Bar, Block, Guide, Series, bar_chart, legend, memory_map, stacked_bar, xy_chart
+from hilnas.hil.loop.result import AGREEMENT, CandidateResult, Figures, LoopResult
+from hilnas.hil.loop.run_folder import RESULT_NAME, RunDescription, RunFolder
 from hilnas.hil.measurement import LayerMeasurement, Measurement
-from hilnas.hil.result import AGREEMENT, CandidateResult, Figures, LoopResult
-from hilnas.hil.run_folder import RESULT_NAME, RunDescription, RunFolder
 from hilnas.hil.store import MeasurementStore
 
 _TEMPLATE = Path(__file__).with_name("report.html")

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from hilnas.boards.board import load_board
 from hilnas.errors import InputError
-from hilnas.hil.memory_predictor import FlashPredictor, MemoryPlanner, NetworkPlanner, SramPredictor
-from hilnas.hil.nets import NetRecord, recorded_nets
-from hilnas.hil.result import LatencyError
-from hilnas.hil.run_folder import RunFolder
+from hilnas.hil.loop.memory_predictor import FlashPredictor, MemoryPlanner, NetworkPlanner, SramPredictor
+from hilnas.hil.loop.nets import NetRecord, recorded_nets
+from hilnas.hil.loop.result import LatencyError
+from hilnas.hil.loop.run_folder import RunFolder
 from hilnas.hil.store import MeasurementStore
 from hilnas.nas.data import load_data
 from hilnas.nas.metrics import Estimate, FloatArray, Metrics

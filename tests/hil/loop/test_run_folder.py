@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hilnas.errors import InputError, StoreError
-from hilnas.hil.loop_configuration import LoopConfiguration
-from hilnas.hil.result import Figures
-from hilnas.hil.run_folder import RunFolder
+from hilnas.hil.loop.configuration import LoopConfiguration
+from hilnas.hil.loop.result import Figures
+from hilnas.hil.loop.run_folder import RunFolder
 
 
 def test_a_run_remembers_what_was_asked(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from hilnas.hil.run_folder import RunFolder\n"
+        "import sys; from pathlib import Path; from hilnas.hil.loop.run_folder import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])).locked(): print('mine', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -10,18 +10,18 @@ import numpy as np
 
 from hilnas.boards.board import load_board
 from hilnas.hil.board_selection import BoardSelection
-from hilnas.hil.budgeting import choose_budget
 from hilnas.hil.fleet import set_aside
-from hilnas.hil.loop_configuration import LoopConfiguration
-from hilnas.hil.memory_predictor import MemoryNeeds, MemoryPlanner
-from hilnas.hil.nets import NetRecord, NetTask, accuracy_of, describe, evaluate_net, memory_of
-from hilnas.hil.proposals import propose
-from hilnas.hil.recalibrate import FirstNets, Rows, latency_error, measured_metrics, new_predictor, rows
-from hilnas.hil.report import write_report
-from hilnas.hil.result import BudgetResult, CandidateResult, Figures, HeldOut, LatencyError, LoopResult, RoundResult, figures
-from hilnas.hil.run_folder import RESULT_NAME, SELECTION_NAME, RunFolder
+from hilnas.hil.loop.budgeting import choose_budget
+from hilnas.hil.loop.configuration import LoopConfiguration
+from hilnas.hil.loop.memory_predictor import MemoryNeeds, MemoryPlanner
+from hilnas.hil.loop.nets import NetRecord, NetTask, accuracy_of, describe, evaluate_net, memory_of
+from hilnas.hil.loop.proposals import propose
+from hilnas.hil.loop.recalibrate import FirstNets, Rows, latency_error, measured_metrics, new_predictor, rows
+from hilnas.hil.loop.report import write_report
+from hilnas.hil.loop.result import BudgetResult, CandidateResult, Figures, HeldOut, LatencyError, LoopResult, RoundResult, figures
+from hilnas.hil.loop.run_folder import RESULT_NAME, SELECTION_NAME, RunFolder
+from hilnas.hil.loop.workers import Workers
 from hilnas.hil.targets import check_board, create_target
-from hilnas.hil.workers import Workers
 from hilnas.nas.data import load_data
 from hilnas.nas.metrics import Budget, Estimate
 from hilnas.nas.predictors.joint import JointPredictor

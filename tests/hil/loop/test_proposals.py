@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hilnas.errors import BudgetError
-from hilnas.hil.proposals import MARGIN, propose
+from hilnas.hil.loop.proposals import MARGIN, propose
 from hilnas.nas.metrics import Budget, Estimate, Metrics
 from hilnas.nas.network import DIGITS
 from hilnas.nas.space import Architectures

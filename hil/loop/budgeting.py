@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hilnas.hil.result import BudgetResult
+from hilnas.hil.loop.result import BudgetResult
 from hilnas.nas.metrics import Budget, FloatArray, Metrics
 
 EXCLUDED = 0.3

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilnas.hil.budgeting import EXCLUDED, choose_budget
+from hilnas.hil.loop.budgeting import EXCLUDED, choose_budget
 from hilnas.nas.metrics import Budget, Estimate, Metrics
 
 

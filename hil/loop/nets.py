@@ -22,10 +22,10 @@ from hilnas.files import sha256, write_atomically
 from hilnas.firmware.build import build_image
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.board_selection import BoardSelection
+from hilnas.hil.loop.memory_predictor import MemoryNeeds, NetworkPlanner
+from hilnas.hil.loop.run_folder import SELECTION_NAME, RunFolder
 from hilnas.hil.measure import measure
 from hilnas.hil.measurement import ExitStatistics, Measurement
-from hilnas.hil.memory_predictor import MemoryNeeds, NetworkPlanner
-from hilnas.hil.run_folder import SELECTION_NAME, RunFolder
 from hilnas.hil.samples import Samples
 from hilnas.hil.store import MeasurementStore
 from hilnas.hil.targets import create_target

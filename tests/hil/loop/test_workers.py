@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hilnas.errors import BuildError, InputError
-from hilnas.hil.workers import Workers
+from hilnas.hil.loop.workers import Workers
 
 _TASKS = """
 import os, time
@@ -71,7 +71,7 @@ def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
     (tmp_path / "worker_tasks.py").write_text(_TASKS)
     program = tmp_path / "program.py"
     program.write_text(
-        "import sys; from pathlib import Path; from hilnas.hil.workers import Workers; import worker_tasks\n"
+        "import sys; from pathlib import Path; from hilnas.hil.loop.workers import Workers; import worker_tasks\n"
         "if __name__ == '__main__':\n"
         "    with Workers(1, Path(sys.argv[1]) / 'log') as workers: workers.map(worker_tasks.forever, [sys.argv[1] + '/fifo'])\n"
     )

@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from hilnas import __version__
 from hilnas.errors import InputError, StoreError
 from hilnas.files import read_input, write_atomically
-from hilnas.hil.loop_configuration import LoopConfiguration
-from hilnas.hil.stopwatch import Stopwatch
+from hilnas.hil.loop.configuration import LoopConfiguration
+from hilnas.hil.loop.stopwatch import Stopwatch
 from hilnas.hil.store import STORE_NAME
 
 T = TypeVar("T")

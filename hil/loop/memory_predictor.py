@@ -23,7 +23,7 @@ from hilnas.firmware.lower import lower
 from hilnas.firmware.plan import plan_memory
 from hilnas.firmware.size import arena_memories, read_sections
 from hilnas.firmware.toolchain import ARM, compile_cached
-from hilnas.hil.weightless_graph import weightless_graph
+from hilnas.hil.loop.weightless_graph import weightless_graph
 from hilnas.nas.metrics import Estimate, FloatArray
 from hilnas.nas.network import ADD, Network
 from hilnas.nas.space import Architectures, SearchSpace
