@@ -14,6 +14,7 @@ command -v cmake >/dev/null || packages+=(cmake)
 command -v qemu-system-arm >/dev/null || packages+=(qemu-system-arm)
 command -v openocd >/dev/null || packages+=(openocd)
 command -v st-flash >/dev/null || packages+=(stlink-tools)
+command -v ser2net >/dev/null || [ -x /usr/sbin/ser2net ] || packages+=(ser2net) # through which labgrid's exporter shares a serial port
 
 if [ ${#packages[@]} -gt 0 ]; then
     echo "missing Debian packages: ${packages[*]}" >&2
