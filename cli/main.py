@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import NoReturn
 
 import click
 
 from hilnas import __version__
 from hilnas import errors as e
+from hilnas.extras import missing_package
 
 VERBS = {
     "boards": "the boards, their memories, clocks and targets",
@@ -75,13 +77,22 @@ def exit_code(error: e.HilnasError) -> int:
     return next(code for branch, code in EXIT_CODES if isinstance(error, branch))
 
 
+def _fail(error: e.HilnasError) -> NoReturn:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(exit_code(error))
+
+
 def main() -> None:
     """Entry point of the console script."""
     try:
         verbs(standalone_mode=False)
     except e.HilnasError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(exit_code(error))
+        _fail(error)
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        if missing is None:
+            raise
+        _fail(missing)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

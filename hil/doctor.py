@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hilnas import __version__
+from hilnas.extras import install_command
 from hilnas.hil.farm.place import labgrid_python
 from hilnas.hil.flashers import TOOLS as FLASHERS
 from hilnas.hil.targets import TARGET_NAMES, renode
@@ -107,10 +108,10 @@ _TOOLS = (
     _Tool("native library", "target emulator: counting and timing", _native_library, "pip install -e ."),
     _Tool("ai-edge-litert", "reads models, reference kernels", _package("ai-edge-litert", "ai_edge_litert"), "pip install ai-edge-litert"),
     _Tool("gcc", "target host", _program("gcc"), _apt("gcc libc6-dev")),
-    _Tool("torch", "training, predictors", _package("torch", "torch"), "pip install 'hilnas[nas]'"),
-    _Tool("tensorflow", "export to int8 .tflite", _package("tensorflow", "tensorflow"), "pip install 'hilnas[export]'"),
-    _Tool("onnxruntime", "verifies exported .onnx", _package("onnxruntime", "onnxruntime"), "pip install 'hilnas[export]'"),
-    _Tool("ray", "searches and training on many hosts", _package("ray", "ray"), "pip install 'hilnas[distributed]'"),
+    _Tool("torch", "training, predictors", _package("torch", "torch"), install_command("torch")),
+    _Tool("tensorflow", "export to int8 .tflite", _package("tensorflow", "tensorflow"), install_command("tensorflow")),
+    _Tool("onnxruntime", "verifies exported .onnx", _package("onnxruntime", "onnxruntime"), install_command("onnxruntime")),
+    _Tool("ray", "searches and training on many hosts", _package("ray", "ray"), install_command("ray")),
     _Tool("qemu-system-arm", "target qemu", _program("qemu-system-arm"), _apt("qemu-system-arm")),
     _Tool("renode", "target renode", lambda: _said_version(renode.program(), "--version"), renode.INSTALL),
     *(_Tool(flasher.name, "target serial: flashes boards", flasher.version, flasher.install) for flasher in FLASHERS),

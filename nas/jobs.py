@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
 from hilnas.errors import ConnectError, ToolMissingError
+from hilnas.extras import install_command
 from hilnas.progress import progress
 
 Job = TypeVar("Job")
@@ -77,7 +78,7 @@ def _on_ray(function: Callable[[Job], Result], jobs: Sequence[Job], description:
     try:
         import ray
     except ImportError as error:
-        raise ToolMissingError("Ray is not installed", "pip install 'hilnas[distributed]'") from error
+        raise ToolMissingError("Ray is not installed", install_command("ray")) from error
     connect(ray, address)
 
     def work(job: Job) -> Result:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hilnas.extras import install_command
 from hilnas.hil.flashers.failures import (
     no_answer,
     no_permission,
@@ -25,7 +26,7 @@ class PyOcd(ToolFlasher):
     """pyOCD. It does not read back what it wrote, but it reads before it writes: a second run that writes nothing is the proof."""
 
     name = "pyocd"
-    install = "pip install 'hilnas[boards]'"
+    install = install_command("pyocd")
     proof = r"programmed 0 bytes"
     # From the sources of pyOCD 0.46.
     failures = (
