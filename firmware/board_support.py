@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hilnas.boards.board import Board
+from hilnas.firmware.toolchain import RUNTIME_FOLDER
 
-RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 _COMMON = ("startup.c", "core.c", "memory.c", "guard.c", "stack.c", "line.c", "report.c")
 _CLOCK = {"stm32h743": "clock_stm32h7.c", "stm32h7a3": "clock_stm32h7.c", "stm32f746": "clock_stm32f7.c", "mps2-an500": "clock_mps2.c"}
 _UART = {"stm32-usart": "uart_stm32.c", "cmsdk-uart": "uart_cmsdk.c"}

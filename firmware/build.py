@@ -14,16 +14,15 @@ from hilnas.boards.board import Board
 from hilnas.boards.linker import arena_section, linker_script
 from hilnas.errors import BuildError, DoesNotFitError
 from hilnas.files import read_input, replaced_folder
-from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
+from hilnas.firmware.board_support import support_header, support_sources
 from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel, compile_model
-from hilnas.firmware.host import KERNELS_FOLDER
 from hilnas.firmware.image import ELF_NAME, MODEL_COPY, Allocation, FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
 from hilnas.firmware.library import INTERFACE_HEADER, LIBRARY_FOLDER, library_needs, write_library
 from hilnas.firmware.plan import PlanRequest
 from hilnas.firmware.protocol import c_header
 from hilnas.firmware.size import arena_memories, read_sections, section_totals
 from hilnas.firmware.stack_need import stack_need
-from hilnas.firmware.toolchain import ARM, WARNINGS, compile_cached
+from hilnas.firmware.toolchain import ARM, KERNELS_FOLDER, RUNTIME_FOLDER, WARNINGS, compile_cached, compile_kernels
 
 SOURCE_FOLDER = "src"
 STACK_GUARD_BYTES = 32
@@ -108,11 +107,7 @@ def _model_objects(compiled: CompiledModel, flags: Sequence[str], library: Path,
     for source in compiled.sources:
         own.append(scratch / f"{Path(source).stem}.o")
         ARM.run([*flags, _SMALL, f"-I{library}", "-c", library / source, "-o", own[-1]])
-    kernels = (
-        compile_cached(ARM, KERNELS_FOLDER / kernel, (*flags, _FAST, *(f"-D{define}" for define in defines)), (KERNELS_FOLDER,))
-        for kernel, defines in compiled.kernels
-    )
-    return [*own, *kernels]
+    return [*own, *compile_kernels(ARM, compiled.kernels, (*flags, _FAST))]
 
 
 def _write_sources(compiled: CompiledModel, board: Board, build_id: str, folder: Path) -> None:

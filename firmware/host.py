@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from hilnas.errors import BuildError
 from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel, compile_model
 from hilnas.firmware.plan import PlanRequest
-from hilnas.firmware.toolchain import HOST, WARNINGS, compile_cached
+from hilnas.firmware.toolchain import HOST, KERNELS_FOLDER, RUNTIME_FOLDER, WARNINGS, compile_kernels
 
-KERNELS_FOLDER = Path(__file__).parent / "kernels"
-RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 FLAGS = ("-std=gnu11", "-O2", "-fPIC", *WARNINGS)
 TAKE_EXITS = 1
 _MEMORY = {"host": 2**30}
@@ -87,7 +85,7 @@ def build_host(
     with tempfile.TemporaryDirectory(prefix="hilnas-") as folder:
         compiled.write(Path(folder))
         library = Path(folder) / "model.so"
-        link_host(compiled, Path(folder), library, flags)
+        link_shared(compiled, Path(folder), library, flags)
         try:
             return HostModel(compiled, library)
         except OSError as error:
@@ -99,18 +97,29 @@ def compile_for_host(content: bytes, name: str, dsp: bool = False, request: Plan
     return compile_model(content, name, _MEMORY, _SECTIONS, dsp, assembly=False, request=request)
 
 
-def link_host(compiled: CompiledModel, folder: Path, target: Path, flags: Sequence[str] = ()) -> None:
-    """Makes `target` from the model's sources in `folder`: a shared library, or a program if it has no suffix.
+def link_shared(compiled: CompiledModel, folder: Path, target: Path, flags: Sequence[str] = ()) -> None:
+    """Makes a shared library from the model's sources in `folder`.
 
     Raises:
         ToolMissingError: there is no C compiler.
         BuildError: it failed.
     """
-    includes = (KERNELS_FOLDER, RUNTIME_FOLDER)
-    objects = [
-        compile_cached(HOST, KERNELS_FOLDER / kernel, (*FLAGS, *flags, *(f"-D{define}" for define in defines)), includes)
-        for kernel, defines in compiled.kernels
-    ]
-    kind, own = (["-shared"], "host_mark.c") if target.suffix else ([], "host_main.c")
-    sources = [*(folder / source for source in compiled.sources), RUNTIME_FOLDER / own]
-    HOST.run([*FLAGS, *flags, *kind, f"-I{folder}", *(f"-I{include}" for include in includes), *sources, *objects, "-o", target])
+    _link(compiled, folder, ("-shared", RUNTIME_FOLDER / "host_mark.c"), target, flags)
+
+
+def link_program(compiled: CompiledModel, folder: Path, target: Path, flags: Sequence[str] = ()) -> None:
+    """Makes a program from the model's sources in `folder`; see runtime/host_main.c.
+
+    Raises:
+        ToolMissingError: there is no C compiler.
+        BuildError: it failed.
+    """
+    _link(compiled, folder, (RUNTIME_FOLDER / "host_main.c",), target, flags)
+
+
+def _link(compiled: CompiledModel, folder: Path, own: Sequence[str | Path], target: Path, flags: Sequence[str]) -> None:
+    """`own` is what the compiler is told beside the model's files: sources, and what to make."""
+    includes = [f"-I{include}" for include in (folder, KERNELS_FOLDER, RUNTIME_FOLDER)]
+    sources = [folder / source for source in compiled.sources]
+    kernels = compile_kernels(HOST, compiled.kernels, (*FLAGS, *flags))
+    HOST.run([*FLAGS, *flags, *includes, *own, *sources, *kernels, "-o", target])

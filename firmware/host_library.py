@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hilnas.files import read_input, replaced_folder
 from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel
-from hilnas.firmware.host import compile_for_host, link_host
+from hilnas.firmware.host import compile_for_host, link_program, link_shared
 from hilnas.firmware.library import LIBRARY_FOLDER, write_library
 from hilnas.firmware.plan import PlanRequest
 
@@ -40,6 +40,6 @@ def build_host_folder(model: Path, out: Path, request: PlanRequest = DEFAULT_REQ
         sources = folder / LIBRARY_FOLDER
         sources.mkdir()
         write_library(compiled, sources)
-        link_host(compiled, sources, folder / SHARED_NAME)
-        link_host(compiled, sources, folder / PROGRAM_NAME)
+        link_shared(compiled, sources, folder / SHARED_NAME)
+        link_program(compiled, sources, folder / PROGRAM_NAME)
     return HostBuild(compiled, out / LIBRARY_FOLDER, out / SHARED_NAME, out / PROGRAM_NAME)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from hilnas.errors import BuildError, StoreError, ToolMissingError
 
+KERNELS_FOLDER = Path(__file__).parent / "kernels"
+RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 _SHOWN_LINES = 12
 
@@ -99,6 +100,9 @@ def compile_cached(toolchain: Toolchain, source: Path, flags: Sequence[str], inc
     return target
 
 
-def installed(toolchain: Toolchain) -> bool:
-    """Whether the compiler is on PATH."""
-    return shutil.which(toolchain.compiler) is not None
+def compile_kernels(toolchain: Toolchain, kernels: Iterable[tuple[str, Sequence[str]]], flags: Sequence[str]) -> list[Path]:
+    """The object files of files of kernels/, each with what it is compiled for (NAME=VALUE); see `compile_cached`."""
+    return [
+        compile_cached(toolchain, KERNELS_FOLDER / source, (*flags, *(f"-D{define}" for define in defines)), (KERNELS_FOLDER,))
+        for source, defines in kernels
+    ]

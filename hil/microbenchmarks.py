@@ -18,10 +18,10 @@ from hilnas.boards.board import Board
 from hilnas.boards.linker import linker_script
 from hilnas.errors import ProtocolError, TargetTimeoutError
 from hilnas.files import sha256
-from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
+from hilnas.firmware.board_support import support_header, support_sources
 from hilnas.firmware.build import core_flags
 from hilnas.firmware.protocol import Decoder, Line, c_header
-from hilnas.firmware.toolchain import ARM
+from hilnas.firmware.toolchain import ARM, RUNTIME_FOLDER
 from hilnas.hil.transport import Transport
 
 SUITE = Path(__file__).with_suffix(".yaml")

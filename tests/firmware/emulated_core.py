@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from unicorn import arm_const as arm
 
 from hilnas.firmware.compile import CompiledModel, compile_model
-from hilnas.firmware.host import KERNELS_FOLDER, RUNTIME_FOLDER
-from hilnas.firmware.toolchain import ARM, compile_cached
+from hilnas.firmware.toolchain import ARM, KERNELS_FOLDER, RUNTIME_FOLDER, compile_cached, compile_kernels
 
 _CODE, _RAM, _STACK = 0x0800_0000, 0x2000_0000, 0x2400_0000
 _SIZE = 0x40_0000
@@ -38,10 +37,7 @@ class EmulatedModel:
             (folder / "model.c").write_text(self.compiled.source + extra)
             (folder / "link.ld").write_text(_SCRIPT)
             includes = (KERNELS_FOLDER, RUNTIME_FOLDER)
-            objects = [
-                compile_cached(ARM, KERNELS_FOLDER / kernel, (*_FLAGS, *(f"-D{define}" for define in defines)), includes)
-                for kernel, defines in self.compiled.kernels
-            ]
+            objects = compile_kernels(ARM, self.compiled.kernels, _FLAGS)
             objects.append(compile_cached(ARM, RUNTIME_FOLDER / "memory.c", _FLAGS, includes))
             link = ["-nostdlib", "-nostartfiles", f"-Wl,-T,{folder / 'link.ld'}", "-Wl,--entry=hilnas_run", "-lgcc"]
             ARM.run([*_FLAGS, *(f"-I{include}" for include in includes), *sources, *objects, *link, "-o", folder / "model.elf"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hilnas.errors import ModelError
-from hilnas.firmware.host import compile_for_host, link_host
+from hilnas.firmware.host import compile_for_host, link_program
 from hilnas.firmware.host_library import build_host_folder
 from hilnas.tflite.reference import ReferenceModel
 
@@ -46,7 +46,7 @@ def assert_equals_the_reference(content: bytes, program: Path, runs: int = 3) ->
 def sanitized(content: bytes, folder: Path, dsp: bool = False) -> Path:
     compiled = compile_for_host(content, "model", dsp)
     compiled.write(folder)
-    link_host(compiled, folder, folder / "model", SANITIZERS)
+    link_program(compiled, folder, folder / "model", SANITIZERS)
     return folder / "model"
 
 

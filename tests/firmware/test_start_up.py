@@ -17,9 +17,9 @@ from unicorn import arm_const as arm
 
 from hilnas.boards.board import Board, load_board
 from hilnas.errors import BuildError
-from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
+from hilnas.firmware.board_support import support_header, support_sources
 from hilnas.firmware.build import core_flags
-from hilnas.firmware.toolchain import ARM
+from hilnas.firmware.toolchain import ARM, RUNTIME_FOLDER
 
 CODE, RAM = 0x0800_0000, 0x2000_0000
 PAGE = 4096

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from hilnas.boards.board import Board, load_board
 from hilnas.boards.linker import linker_script
-from hilnas.firmware.board_support import RUNTIME_FOLDER, support_header, support_sources
+from hilnas.firmware.board_support import support_header, support_sources
 from hilnas.firmware.build import core_flags
 from hilnas.firmware.image import FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
 from hilnas.firmware.plan import PlanRequest
 from hilnas.firmware.protocol import c_header
+from hilnas.firmware.toolchain import RUNTIME_FOLDER
 
 SIZE = 600
 """Bytes of input and output: three lines each."""
