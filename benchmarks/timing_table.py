@@ -12,16 +12,17 @@ from hilnas.hil.microbenchmarks import markdown_table
 from hilnas.hil.timing_suite import measure_suite
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "timing.md"
-BEGIN, END = "<!-- micro-benchmarks begin -->\n", "<!-- micro-benchmarks end -->\n"
+BOARDS = ("nucleo-h743zi2", "nucleo-l4r5zi")
 
 
 def main() -> None:
-    """Replaces what stands between the two marks."""
-    run = measure_suite(load_board("nucleo-h743zi2"), "emulator")
-    text = DOCUMENT.read_text()
-    before, rest = text.split(BEGIN)
-    DOCUMENT.write_text(before + BEGIN + markdown_table(run.suite, run.cycles) + END + rest.split(END)[1])
-    print(f"wrote {len(run.suite)} rows into {DOCUMENT}")
+    """Replaces what stands between the two marks of each core."""
+    for board in map(load_board, BOARDS):
+        run = measure_suite(board, "emulator")
+        begin, end = (f"<!-- micro-benchmarks of {board.core} {mark} -->\n" for mark in ("begin", "end"))
+        before, rest = DOCUMENT.read_text().split(begin)
+        DOCUMENT.write_text(before + begin + markdown_table(run.suite, run.cycles) + end + rest.split(end)[1])
+        print(f"wrote {len(run.suite)} rows of {board.core} into {DOCUMENT}")
 
 
 if __name__ == "__main__":

@@ -36,13 +36,27 @@ class BusTiming(_Declaration):
     fitted: dict[Literal["core_cycles", "bus_cycles", "sequential_saving"], tuple[int, int]] = Field(default_factory=dict)
 
 
+class AcceleratedFlash(_Declaration):
+    """Flash with caches of its own in front of it, as ST's ART accelerator, and without one in the core.
+
+    A read takes `wait_states` cycles of the core more than a hit and brings `word_bytes`, by which the lines of both caches fill.
+    """
+
+    wait_states: int = Field(ge=0)
+    word_bytes: int = Field(ge=4)
+    line_bytes: int = Field(ge=4)
+    instruction_lines: int = Field(ge=0)
+    data_lines: int = Field(ge=0)
+    source: str = Field(min_length=1)
+
+
 class Memory(_Declaration):
     """A memory of the part: where it is, how large (bytes), what may live in it, and how fast it is if that is known."""
 
     base: int = Field(ge=0, lt=2**32)
     size: int = Field(gt=0)
     kind: Literal["flash", "ram"]
-    timing: BusTiming | Literal["tightly-coupled"] | None = None
+    timing: BusTiming | AcceleratedFlash | Literal["tightly-coupled", "zero-wait"] | None = None
 
     @property
     def end(self) -> int:
@@ -87,7 +101,7 @@ class Placement(_Declaration):
 class Uart(_Declaration):
     """The UART that carries the report: register layout, base address, speed in baud, its clock (Hz), and its pins where it has some."""
 
-    kind: Literal["stm32-usart", "cmsdk-uart"]
+    kind: Literal["stm32-usart", "stm32-lpuart", "cmsdk-uart"]
     base: int = Field(ge=0, lt=2**32)
     baud_rate: int = Field(default=115_200, gt=0)
     clock_hz: int = Field(gt=0)
@@ -97,8 +111,8 @@ class Uart(_Declaration):
 
     @model_validator(mode="after")
     def _has_pins(self) -> Uart:
-        if self.kind == "stm32-usart" and (self.tx is None or self.rx is None):
-            raise ValueError("a stm32-usart needs its pins tx and rx")
+        if self.kind != "cmsdk-uart" and (self.tx is None or self.rx is None):
+            raise ValueError(f"a {self.kind} needs its pins tx and rx")
         return self
 
 
@@ -141,7 +155,7 @@ class Board(_Declaration):
     placement: Placement
     stack_bytes: int = Field(default=8192, ge=1024)
     uart: Uart
-    startup: Literal["stm32h743", "stm32h7a3", "stm32f746", "mps2-an500"]
+    startup: Literal["stm32h743", "stm32h7a3", "stm32f746", "stm32l4r5", "mps2-an500"]
     supply: Literal["ldo", "smps"] = "ldo"
     flashing: Flashing | None = None
     targets: tuple[Literal["emulator", "qemu", "renode", "serial", "farm"], ...] = Field(min_length=1)

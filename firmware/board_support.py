@@ -8,13 +8,22 @@ from hilnas.boards.board import Board
 from hilnas.firmware.toolchain import RUNTIME_FOLDER
 
 _COMMON = ("startup.c", "core.c", "memory.c", "guard.c", "stack.c", "line.c", "report.c")
-_CLOCK = {"stm32h743": "clock_stm32h7.c", "stm32h7a3": "clock_stm32h7.c", "stm32f746": "clock_stm32f7.c", "mps2-an500": "clock_mps2.c"}
-_UART = {"stm32-usart": "uart_stm32.c", "cmsdk-uart": "uart_cmsdk.c"}
+_CLOCK = {
+    "stm32h743": "clock_stm32h7.c",
+    "stm32h7a3": "clock_stm32h7.c",
+    "stm32f746": "clock_stm32f7.c",
+    "stm32l4r5": "clock_stm32l4.c",
+    "mps2-an500": "clock_mps2.c",
+}
+_CACHES = {"cortex-m7": "caches_cortex_m7.c", "cortex-m4": "caches_stm32l4.c"}
+_UART = {"stm32-usart": "uart_stm32.c", "stm32-lpuart": "uart_stm32.c", "cmsdk-uart": "uart_cmsdk.c"}
+_LPUART_STEPS = 256
+"""In a bit's time, by which an LPUART divides its clock."""
 
 
 def support_sources(board: Board) -> tuple[Path, ...]:
     """The C files of the runtime for `board`."""
-    return tuple(RUNTIME_FOLDER / name for name in (*_COMMON, _CLOCK[board.startup], _UART[board.uart.kind]))
+    return tuple(RUNTIME_FOLDER / name for name in (*_COMMON, _CLOCK[board.startup], _CACHES[board.core], _UART[board.uart.kind]))
 
 
 def support_header(board: Board, build_id: str, engine_version: str, layer_count: int) -> str:
@@ -32,6 +41,7 @@ def support_header(board: Board, build_id: str, engine_version: str, layer_count
         "UART_BAUD_RATE": f"{uart.baud_rate}u",
         "UART_CLOCK_HZ": f"{uart.clock_hz}u",
         "UART_AF": f"{uart.alternate_function}u",
+        "UART_STEPS": f"{_LPUART_STEPS if uart.kind == 'stm32-lpuart' else 1}u",
     }
     for name, pin in (("TX", uart.tx), ("RX", uart.rx)):
         if pin is not None:

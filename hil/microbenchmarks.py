@@ -1,4 +1,4 @@
-"""The suite of micro-benchmarks: what is known of the Cortex-M7, as an image that measures it with the cycle counter.
+"""The suites of micro-benchmarks: what is known of a core, as an image that measures it with the cycle counter.
 
 The image runs on the emulator, where it checks the timing model, and on a real board, where it checks what is known. Each
 benchmark's body stands in a loop twice, once with twice as many copies, so that what the loop itself costs cancels out.
@@ -14,7 +14,7 @@ from string import Template
 
 import yaml
 
-from hilnas.boards.board import Board
+from hilnas.boards.board import AcceleratedFlash, Board
 from hilnas.boards.linker import linker_script
 from hilnas.errors import ProtocolError, TargetTimeoutError
 from hilnas.files import sha256
@@ -24,9 +24,10 @@ from hilnas.firmware.protocol import Decoder, Line, c_header
 from hilnas.firmware.toolchain import ARM, RUNTIME_FOLDER
 from hilnas.hil.transport import Transport
 
-SUITE = Path(__file__).with_suffix(".yaml")
+_HERE = Path(__file__)
+SUITES = {"cortex-m7": _HERE.with_suffix(".yaml"), "cortex-m4": _HERE.with_name("microbenchmarks_cortex_m4.yaml")}
+"""What is known, by core."""
 TURNS = 40
-_LOOP_CYCLES = 100
 _REPLACED = ("report.c",)
 _BUFFERS = {"dtcm": "microbenchmark_buffer", "axi": "microbenchmark_slower", "flash": "microbenchmarks_start"}
 
@@ -43,11 +44,12 @@ class Microbenchmark:
     memory: str = "dtcm"
     copies: int = 0
     board: str | None = None
+    loop_cycles: int = 100
 
     @property
     def passes(self) -> int:
-        """Copies of the body in the shorter loop: so many that the loop takes at least 100 cycles."""
-        return self.copies or max(1, -(-_LOOP_CYCLES // max(1, int(self.cycles))))
+        """Copies of the body in the shorter loop: so many that the loop takes at least `loop_cycles`."""
+        return self.copies or max(1, -(-self.loop_cycles // max(1, int(self.cycles))))
 
     @property
     def loop_bytes(self) -> int:
@@ -55,21 +57,29 @@ class Microbenchmark:
         return 2 * self.passes * 4 * (self.body.count(";") + 1)
 
 
-def load_suite(path: Path = SUITE) -> tuple[Microbenchmark, ...]:
-    """The micro-benchmarks of a suite, in order."""
-    document = yaml.safe_load(path.read_text())
-    return tuple(Microbenchmark(group=group["title"], **item) for group in document["groups"] for item in group["benchmarks"])
+def load_suite(core: str = "cortex-m7") -> tuple[Microbenchmark, ...]:
+    """The micro-benchmarks of a core, in order."""
+    document = yaml.safe_load(SUITES[core].read_text())
+    common = {"loop_cycles": document["loop_cycles"]} if "loop_cycles" in document else {}
+    return tuple(Microbenchmark(group=group["title"], **common, **item) for group in document["groups"] for item in group["benchmarks"])
 
 
 def suite_for(board: Board) -> tuple[Microbenchmark, ...]:
     """The micro-benchmarks that a board can run and whose cycles hold for it: loops that its instruction cache holds."""
     has_doubles = board.fpu == "fpv5-d16"
-    cache_bytes = board.caches.instruction.bytes if board.caches else 0
+    cache_bytes = _instruction_cache_bytes(board)
     return tuple(
         item
-        for item in load_suite()
+        for item in load_suite(board.core)
         if item.board in (None, board.name) and item.loop_bytes <= cache_bytes and (has_doubles or ".f64" not in item.body)
     )
+
+
+def _instruction_cache_bytes(board: Board) -> int:
+    if board.caches:
+        return board.caches.instruction.bytes
+    flash = board.memories[board.placement.text].timing
+    return flash.instruction_lines * flash.line_bytes if isinstance(flash, AcceleratedFlash) else 0
 
 
 def suite_assembly(suite: tuple[Microbenchmark, ...], board: Board) -> str:
@@ -97,7 +107,7 @@ def build_suite(suite: tuple[Microbenchmark, ...], board: Board, elf: Path) -> s
         sources = [path for path in support_sources(board) if path.name not in _REPLACED]
         link = ("-nostdlib", "-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{folder / 'linker.ld'}")
         flags = (*core_flags(board), "-Os", f"-I{folder}", f"-I{RUNTIME_FOLDER}")
-        ARM.run([*flags, folder / "suite.S", SUITE.with_suffix(".c"), *sources, *link, "-lgcc", "-o", elf])
+        ARM.run([*flags, folder / "suite.S", _HERE.with_suffix(".c"), *sources, *link, "-lgcc", "-o", elf])
     return build_id
 
 

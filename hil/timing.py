@@ -9,12 +9,13 @@ from enum import StrEnum
 from functools import cache
 from types import TracebackType
 
-from hilnas.boards.board import Board, BusTiming
+from hilnas.boards.board import AcceleratedFlash, Board, BusTiming, Memory
 from hilnas.boards.core import Core, load_core
 from hilnas.errors import BoardError
 from hilnas.hil.emulator.native import library
 
 _BEAT_BYTES = 8
+_NO_CACHE_LINE_BYTES = 32
 _DATA_MISS = "data_miss"
 
 
@@ -72,6 +73,18 @@ class _Memory(c.Structure):
     )
 
 
+class _Flash(c.Structure):
+    _fields_ = (
+        ("base", c.c_uint32),
+        ("size", c.c_uint32),
+        ("wait_states", c.c_int32),
+        ("word_bytes", c.c_uint32),
+        ("line_bytes", c.c_uint32),
+        ("instruction_lines", c.c_uint32),
+        ("data_lines", c.c_uint32),
+    )
+
+
 class _Warning(c.Structure):
     _fields_ = (("kind", c.c_uint32), ("address", c.c_uint32), ("count", c.c_uint64))
 
@@ -93,6 +106,7 @@ def _native() -> c.CDLL:
         "model_set": (c.c_int, (c.c_void_p, c.c_char_p, c.c_int32)),
         "model_set_latency": (c.c_int, (c.c_void_p, c.c_uint32, c.c_uint32, c.c_int32)),
         "model_add_memory": (c.c_int, (c.c_void_p, c.POINTER(_Memory))),
+        "model_add_flash": (c.c_int, (c.c_void_p, c.POINTER(_Flash))),
         "model_set_caches": (None, (c.c_void_p, c.c_int)),
         "model_caches_were_set": (c.c_bool, (c.c_void_p,)),
         "model_start": (c.c_int, (c.c_void_p,)),
@@ -122,7 +136,7 @@ def _names(function: str) -> tuple[str, ...]:
 
 def has_timing(board: Board) -> bool:
     """Whether the board declares what the timing model needs."""
-    return board.caches is not None and all(memory.timing is not None for memory in board.memories.values())
+    return all(memory.timing is not None for memory in board.memories.values())
 
 
 def memory_cycles(timing: BusTiming, clock_hz: int, line_bytes: int) -> tuple[int, int, int, int]:
@@ -192,14 +206,12 @@ class TimingModel:
 
     def _set_core(self, core: Core) -> None:
         caches = self._board.caches
-        if caches is None:
-            raise BoardError(f"{self._board.name} declares no caches, so its time cannot be modelled", "Use --timing off.")
         geometry = {
-            "instruction_cache_bytes": caches.instruction.bytes,
-            "instruction_cache_ways": caches.instruction.ways,
-            "data_cache_bytes": caches.data.bytes,
-            "data_cache_ways": caches.data.ways,
-            "cache_line_bytes": caches.line_bytes,
+            "instruction_cache_bytes": caches.instruction.bytes if caches else 0,
+            "instruction_cache_ways": caches.instruction.ways if caches else 0,
+            "data_cache_bytes": caches.data.bytes if caches else 0,
+            "data_cache_ways": caches.data.ways if caches else 0,
+            "cache_line_bytes": caches.line_bytes if caches else _NO_CACHE_LINE_BYTES,
         }
         if self._mode is TimingMode.FAST:
             geometry |= {"instruction_cache_bytes": 0, "data_cache_bytes": 0}
@@ -219,16 +231,36 @@ class TimingModel:
                     raise BoardError(f"core {core.name}: latency {kind} to {role} of {cycles} cycles is impossible", "See docs/timing.md.")
 
     def _set_memories(self) -> None:
-        line_bytes = self._board.caches.line_bytes if self._board.caches else 0
         for name, memory in self._board.memories.items():
             if memory.timing is None:
                 raise BoardError(
                     f"memory {name} of {self._board.name} declares no timing", "Use --timing off, or add it to the board file."
                 )
-            on_bus = isinstance(memory.timing, BusTiming)
-            times = memory_cycles(memory.timing, self._board.clock_hz, line_bytes) if isinstance(memory.timing, BusTiming) else (0, 0, 0, 0)
-            if self._native.model_add_memory(self._handle, c.byref(_Memory(memory.base, memory.size, on_bus, *times))):
-                raise BoardError(f"{self._board.name} has more memories than the timing model can take", "Leave out those not used.")
+            if isinstance(memory.timing, AcceleratedFlash) and self._mode is not TimingMode.FAST:
+                self._add_flash(name, memory, memory.timing)
+            else:
+                self._add_memory(name, memory)
+
+    def _add_flash(self, name: str, memory: Memory, timing: AcceleratedFlash) -> None:
+        geometry = (timing.word_bytes, timing.line_bytes, timing.instruction_lines, timing.data_lines)
+        if self._native.model_add_flash(self._handle, c.byref(_Flash(memory.base, memory.size, timing.wait_states, *geometry))):
+            raise BoardError(
+                f"memory {name} of {self._board.name} cannot be modelled",
+                "One memory may be accelerated; words, lines and their numbers are powers of two, with at most 8 words a line.",
+            )
+
+    def _add_memory(self, name: str, memory: Memory) -> None:
+        times = (0, 0, 0, 0)
+        if isinstance(memory.timing, BusTiming):
+            if self._board.caches is None:
+                raise BoardError(
+                    f"memory {name} of {self._board.name} is behind a bus, and the board declares no caches",
+                    "Use --timing off, or add them.",
+                )
+            times = memory_cycles(memory.timing, self._board.clock_hz, self._board.caches.line_bytes)
+        on_bus = isinstance(memory.timing, BusTiming)
+        if self._native.model_add_memory(self._handle, c.byref(_Memory(memory.base, memory.size, on_bus, *times))):
+            raise BoardError(f"{self._board.name} has more memories than the timing model can take", "Leave out those not used.")
 
     def machine_timing(self) -> c.Structure:
         """What `machine_set_timing` takes."""
@@ -257,7 +289,7 @@ class TimingModel:
     @property
     def causes(self) -> tuple[str, ...]:
         """The causes of cycles; misses of the data cache are one cause a memory."""
-        memories = (f"{_DATA_MISS}_{name}" for name, memory in self._board.memories.items() if isinstance(memory.timing, BusTiming))
+        memories = (f"{_DATA_MISS}_{name}" for name, memory in self._board.memories.items() if not isinstance(memory.timing, str))
         return (*_names("model_cause")[:-1], *memories)
 
     def profile(self) -> tuple[BlockTime, ...]:

@@ -1,4 +1,4 @@
-/* The Cortex-M7 itself, from the ARMv7-M Architecture Reference Manual (DDI 0403) and the Cortex-M7 TRM (DDI 0489). */
+/* The core itself, a Cortex-M7 or a Cortex-M4, from the ARMv7-M Architecture Reference Manual (DDI 0403). */
 #include "core.h"
 #include "stack.h"
 
@@ -7,24 +7,14 @@
 #define VTOR REGISTER(0xE000ED08u)
 #define CCR REGISTER(0xE000ED14u)
 #define SHCSR REGISTER(0xE000ED24u)
-#define CCSIDR REGISTER(0xE000ED80u)
-#define CSSELR REGISTER(0xE000ED84u)
 #define CPACR REGISTER(0xE000ED88u)
 #define MPU_CTRL REGISTER(0xE000ED94u)
 #define MPU_RNR REGISTER(0xE000ED98u)
 #define MPU_RBAR REGISTER(0xE000ED9Cu)
 #define MPU_RASR REGISTER(0xE000EDA0u)
 #define DEMCR REGISTER(0xE000EDFCu)
-#define ICIALLU REGISTER(0xE000EF50u)
-#define DCISW REGISTER(0xE000EF60u)
-#define DCCISW REGISTER(0xE000EF74u)
-#define BPIALL REGISTER(0xE000EF78u)
 
 extern const uint32_t vectors[];
-
-static void barrier(void) {
-    __asm volatile("dsb\n isb" ::: "memory");
-}
 
 static void set_region(uint32_t number, uint32_t base, uint32_t attributes) {
     MPU_RNR = number;
@@ -39,37 +29,7 @@ static void start_protection(void) {
     set_region(0, 0, 1u << 28 | 0x87u << 8 | 31u << 1 | 1u); /* 4 GB without its first three and its last eighth */
     set_region(1, (uint32_t)__stack_bottom, 1u << 28 | 4u << 1 | 1u);
     MPU_CTRL = 1u << 2 | 1u;
-    barrier();
-}
-
-static void for_each_data_line(volatile uint32_t *maintain) {
-    CSSELR = 0; /* the data cache of level 1 */
-    barrier();
-    uint32_t last_set = CCSIDR >> 13 & 0x7FFF;
-    uint32_t last_way = CCSIDR >> 3 & 0x3FF;
-    for (uint32_t set = 0; set <= last_set; set++) {
-        for (uint32_t way = 0; way <= last_way; way++) {
-            *maintain = set << 5 | way << 30;
-        }
-    }
-    barrier();
-}
-
-void core_start_caches(void) {
-    barrier();
-    ICIALLU = 0;
-    barrier();
-    CCR |= 1u << 17;
-    for_each_data_line(&DCISW);
-    CCR |= 1u << 16;
-    barrier();
-}
-
-void core_forget(void) {
-    for_each_data_line(&DCCISW);
-    ICIALLU = 0;
-    BPIALL = 0;
-    barrier();
+    core_barrier();
 }
 
 void core_start(void) {

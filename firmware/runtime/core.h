@@ -1,4 +1,4 @@
-/* The Cortex-M7 itself: FPU, caches, MPU, faults, cycle counter. */
+/* The core itself: FPU, MPU, faults, cycle counter (core.c), and the caches of core or flash (caches_<part>.c). */
 #ifndef HILNAS_CORE_H
 #define HILNAS_CORE_H
 
@@ -7,6 +7,11 @@
 #define DWT_CYCCNT REGISTER(0xE0001004u)
 
 void core_start(void);
+
+static inline void core_barrier(void) {
+    __asm volatile("dsb\n isb" ::: "memory");
+}
+
 /* After code has been copied to RAM: the instruction cache does not see what is still in the data cache. */
 void core_start_caches(void);
 

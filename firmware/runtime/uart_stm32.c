@@ -1,4 +1,4 @@
-/* The USART of STM32F7 and STM32H7, without FIFO and interrupts. */
+/* The USART of STM32F7 and STM32H7 and the LPUART of STM32L4, without FIFO and interrupts. */
 #include "clock.h"
 #include "hilnas_board.h"
 #include "registers.h"
@@ -15,7 +15,8 @@ enum { UE = 1u << 0, RE = 1u << 2, TE = 1u << 3, ERRORS = 0xFu, RXNE = 1u << 5, 
 
 void uart_start(void) {
     clock_start_uart();
-    BRR = (HILNAS_UART_CLOCK_HZ + HILNAS_UART_BAUD_RATE / 2) / HILNAS_UART_BAUD_RATE;
+    BRR = (uint32_t)((HILNAS_UART_STEPS * (uint64_t)HILNAS_UART_CLOCK_HZ + HILNAS_UART_BAUD_RATE / 2) /
+                     HILNAS_UART_BAUD_RATE);
     CR1 = UE | RE | TE;
 }
 

@@ -109,6 +109,9 @@ static uint32_t scs_read(peripherals *all, peripheral *self, uint32_t offset) {
         systick_wraps(all, self, &value);
         return value;
     case CCSIDR:
+        if (!self->words[CLIDR / 4]) {
+            return 0;
+        }
         return self->words[CSSELR / 4] & 1u ? cache_size(all->part->instruction_cache_bytes, 2)
                                             : cache_size(all->part->data_cache_bytes, 4);
     case MPU_RBAR:
@@ -155,10 +158,13 @@ static void scs_write(peripherals *all, peripheral *self, uint32_t offset, uint3
 }
 
 static void scs_reset(peripheral *self) {
-    self->words[CPUID / 4] = 0x411FC271; /* Cortex-M7 r1p1 */
     self->words[CCR / 4] = 0x00040200;
-    self->words[CLIDR / 4] = 0x09000003;
-    self->words[MPU_TYPE / 4] = 16u << 8;
+}
+
+void core_identify(peripheral *scs, const core_model *core) {
+    scs->words[CPUID / 4] = core->cpuid;
+    scs->words[CLIDR / 4] = core->clidr;
+    scs->words[MPU_TYPE / 4] = core->mpu_regions << 8;
 }
 
 const peripheral_model core_scs = {"SCS", scs_read, scs_write, scs_reset};

@@ -231,7 +231,7 @@ static bool start_engine(machine *self) {
     if (uc_open(UC_ARCH_ARM, UC_MODE_THUMB, &self->uc) != UC_ERR_OK) {
         return false;
     }
-    return uc_ctl_set_cpu_model(self->uc, UC_CPU_ARM_CORTEX_M7) == UC_ERR_OK &&
+    return uc_ctl_set_cpu_model(self->uc, self->peripherals.part->core->unicorn_model) == UC_ERR_OK &&
            hook(self, UC_HOOK_BLOCK, (void *)on_block) && hook(self, UC_HOOK_EDGE_GENERATED, (void *)on_translation) &&
            hook(self, UC_HOOK_INTR, (void *)on_exception) &&
            hook(self, UC_HOOK_MEM_UNMAPPED | UC_HOOK_MEM_PROT, (void *)on_unmapped) &&

@@ -1,6 +1,7 @@
 /* Which part has which peripherals where, and which bit of RCC clocks them. */
 #include "peripherals.h"
 #include <string.h>
+#include <unicorn/unicorn.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define CORE {&core_scs, 0xE000E000, 0x1000, 0, 0}, {&core_dwt, 0xE0001000, 0x1000, 0, 0}
@@ -68,16 +69,47 @@ static const peripheral_place stm32f7[] = {
     F7_GPIO(10),
 };
 
+#define L4_ENABLES_AHB2 0x4C
+#define L4_ENABLES_APB1 0x58
+#define L4_ENABLES_APB1_2 0x5C
+#define L4_ENABLES_APB2 0x60
+#define L4_GPIO(port) {&plain_registers, 0x48000000 + 0x400 * (port), 0x400, L4_ENABLES_AHB2, (port)}
+static const peripheral_place stm32l4[] = {
+    CORE,
+    {&stm32l4_rcc, 0x40021000, 0x400, 0, 0},
+    {&stm32l4_pwr, 0x40007000, 0x400, L4_ENABLES_APB1, 28},
+    {&stm32l4_flash, 0x40022000, 0x400, 0, 0},
+    {&stm32_usart, 0x40013800, 0x400, L4_ENABLES_APB2, 14},  /* USART1 */
+    {&stm32_usart, 0x40004400, 0x400, L4_ENABLES_APB1, 17},  /* USART2 */
+    {&stm32_usart, 0x40004800, 0x400, L4_ENABLES_APB1, 18},  /* USART3 */
+    {&stm32_usart, 0x40004C00, 0x400, L4_ENABLES_APB1, 19},  /* UART4 */
+    {&stm32_usart, 0x40005000, 0x400, L4_ENABLES_APB1, 20},  /* UART5 */
+    {&stm32_usart, 0x40008000, 0x400, L4_ENABLES_APB1_2, 0}, /* LPUART1 */
+    L4_GPIO(0),
+    L4_GPIO(1),
+    L4_GPIO(2),
+    L4_GPIO(3),
+    L4_GPIO(4),
+    L4_GPIO(5),
+    L4_GPIO(6),
+    L4_GPIO(7),
+    L4_GPIO(8),
+};
+
 static const peripheral_place mps2[] = {
     CORE,
     {&cmsdk_uart, 0x40004000, 0x1000, 0, 0},
 };
 
+static const core_model cortex_m7 = {UC_CPU_ARM_CORTEX_M7, 0x411FC271, 0x09000003, 16}; /* r1p1 */
+static const core_model cortex_m4 = {UC_CPU_ARM_CORTEX_M4, 0x410FC241, 0, 8};           /* r0p1 */
+
 static const part parts[] = {
-    {"stm32h743", stm32h7, COUNT(stm32h7), 16384, 16384, stm32h7_clock_hz},
-    {"stm32h7a3", stm32h7, COUNT(stm32h7), 16384, 16384, stm32h7_clock_hz},
-    {"stm32f746", stm32f7, COUNT(stm32f7), 4096, 4096, stm32f7_clock_hz},
-    {"mps2-an500", mps2, COUNT(mps2), 4096, 4096, NULL},
+    {"stm32h743", &cortex_m7, stm32h7, COUNT(stm32h7), 16384, 16384, stm32h7_clock_hz},
+    {"stm32h7a3", &cortex_m7, stm32h7, COUNT(stm32h7), 16384, 16384, stm32h7_clock_hz},
+    {"stm32f746", &cortex_m7, stm32f7, COUNT(stm32f7), 4096, 4096, stm32f7_clock_hz},
+    {"stm32l4r5", &cortex_m4, stm32l4, COUNT(stm32l4), 0, 0, stm32l4_clock_hz},
+    {"mps2-an500", &cortex_m7, mps2, COUNT(mps2), 4096, 4096, NULL},
 };
 
 const part *part_find(const char *name) {

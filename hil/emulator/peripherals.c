@@ -76,11 +76,13 @@ void peripherals_reset(peripherals *self) {
         if (item->place->model->reset) {
             item->place->model->reset(item);
         }
-        if (item->place->model == &stm32h7_rcc || item->place->model == &stm32f7_rcc) {
+        if (item->place->model == &stm32h7_rcc || item->place->model == &stm32f7_rcc ||
+            item->place->model == &stm32l4_rcc) {
             self->rcc = item;
         }
         if (item->place->model == &core_scs) {
             self->scs = item;
+            core_identify(item, self->part->core);
         }
     }
 }

@@ -41,8 +41,15 @@ void queue_push(byte_queue *self, const uint8_t *data, size_t size);
 size_t queue_pop(byte_queue *self, uint8_t *data, size_t capacity);
 size_t queue_size(const byte_queue *self);
 
+/* What a core says of itself, and what Unicorn calls it. */
+typedef struct {
+    int unicorn_model;
+    uint32_t cpuid, clidr, mpu_regions;
+} core_model;
+
 typedef struct {
     const char *name;
+    const core_model *core;
     const peripheral_place *places;
     size_t count;
     uint32_t data_cache_bytes;
@@ -86,6 +93,9 @@ void peripherals_set_vectors(peripherals *self, uint32_t address);
 /* The firmware sees a debugger, which answers its semihosting calls. */
 void peripherals_attach_debugger(peripherals *self);
 
+/* Writes into its registers what the core says of itself. */
+void core_identify(peripheral *scs, const core_model *core);
+
 /* Whether an exception is pending that the firmware has asked for. */
 bool peripherals_interrupt(peripherals *self);
 
@@ -99,9 +109,11 @@ void plain_write(peripherals *all, peripheral *self, uint32_t offset, uint32_t v
 /* The models: parts.c says which part has which of them where. */
 extern const peripheral_model stm32h7_rcc, stm32h7_pwr, stm32h7_flash;
 extern const peripheral_model stm32f7_rcc, stm32f7_pwr, plain_registers;
+extern const peripheral_model stm32l4_rcc, stm32l4_pwr, stm32l4_flash;
 extern const peripheral_model stm32_usart, cmsdk_uart, core_scs, core_dwt;
 uint64_t stm32h7_clock_hz(const peripherals *all);
 uint64_t stm32f7_clock_hz(const peripherals *all);
+uint64_t stm32l4_clock_hz(const peripherals *all);
 
 const part *part_find(const char *name);
 

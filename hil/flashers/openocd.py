@@ -11,7 +11,7 @@ from hilnas.hil.flashers.failures import no_answer, no_permission, no_power, no_
 from hilnas.hil.flashers.tool import Job, ToolFlasher
 
 # DBGMCU_IDCODE: RM0385; RM0433, RM0399 and RM0455.
-_IDCODE_F7, _IDCODE_H7 = 0xE0042000, 0x5C001000
+_IDCODE_F7_L4, _IDCODE_H7 = 0xE0042000, 0x5C001000
 
 
 class OpenOcd(ToolFlasher):
@@ -62,7 +62,7 @@ def _identified(job: Job) -> list[str]:
     """Ends OpenOCD where another part than the board file's is found: one with another supply could not be reached afterwards."""
     if job.flashing.device_id is None:
         return []
-    register = _IDCODE_F7 if job.board.startup == "stm32f746" else _IDCODE_H7
+    register = _IDCODE_H7 if job.board.startup.startswith("stm32h7") else _IDCODE_F7_L4
     wanted = f"{job.flashing.device_id:#x}"
     refusal = f'echo [format "the part is 0x%x, not {wanted}" $part]; shutdown error'
     check = f"set part [expr {{[read_memory {register:#x} 32 1] & 0xfff}}]; if {{$part != {wanted}}} {{ {refusal} }}"

@@ -30,6 +30,7 @@ def load_changed(folder: Path, content: dict) -> Board:
         ("nucleo-h7a3zi-q", 280_000_000),
         ("stm32h747i-disco", 400_000_000),
         ("stm32f746g-disco", 216_000_000),
+        ("nucleo-l4r5zi", 120_000_000),
         ("qemu-m7", 25_000_000),
     ],
 )

@@ -119,6 +119,6 @@ def test_a_folder_that_cannot_be_written_is_named(model: Path, board: Board, tmp
         build_image(model, board, locked / "image")
 
 
-@pytest.mark.parametrize("name", ["nucleo-h7a3zi-q", "stm32f746g-disco", "stm32h747i-disco", "qemu-m7"])
+@pytest.mark.parametrize("name", ["nucleo-h7a3zi-q", "stm32f746g-disco", "stm32h747i-disco", "nucleo-l4r5zi", "qemu-m7"])
 def test_every_board_links(name: str, model: Path, tmp_path: Path) -> None:
     assert build_image(model, load_board(name), tmp_path / name).manifest.board == name

@@ -1,6 +1,6 @@
 """The start-up code of each part on a bare core whose peripherals are memory: what it writes, in which order, and what it waits for.
 
-Addresses and bits are from RM0433 (H743), RM0399 (H747), RM0455 (H7A3) and RM0385 (F746).
+Addresses and bits are from RM0433 (H743), RM0399 (H747), RM0455 (H7A3), RM0385 (F746) and RM0432 (L4R5).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CODE, RAM = 0x0800_0000, 0x2000_0000
 PAGE = 4096
 H7_RCC, H7_PWR, FLASH_H7, SYSCFG = 0x5802_4400, 0x5802_4800, 0x5200_2000, 0x5800_0400
 F7_RCC, F7_PWR, FLASH_F7 = 0x4002_3800, 0x4000_7000, 0x4002_3C00
+L4_RCC, L4_PWR, FLASH_L4 = 0x4002_1000, 0x4000_7000, 0x4002_2000
 H7 = ("nucleo-h743zi2", "stm32h747i-disco", "nucleo-h7a3zi-q")
 # Each ready bit where it is, as it reads when what it tells of is ready.
 READY_H7 = {
@@ -39,11 +40,17 @@ READY_F7 = {
     "PWR_CSR1.ODSWRDY": (F7_PWR + 0x04, 1 << 17),
     "RCC_CFGR.SWS": (F7_RCC + 0x08, 2 << 2),
 }
+READY_L4 = {
+    "RCC_CR.HSIRDY": (L4_RCC + 0x00, 1 << 10),
+    "RCC_CR.PLLRDY": (L4_RCC + 0x00, 1 << 25),
+    "RCC_CFGR.SWS": (L4_RCC + 0x08, 3 << 2),
+}
+OTHERS = {"stm32f746g-disco": READY_F7, "nucleo-l4r5zi": READY_L4}
 RESET = {H7_PWR + 0x0C: 6, H7_PWR + 0x18: 1 << 14, F7_PWR + 0x00: 3 << 14}
 
 
 def ready_bits(board: str) -> dict[str, tuple[int, int]]:
-    return READY_H7 if board in H7 else READY_F7
+    return READY_H7 if board in H7 else OTHERS[board]
 
 
 @dataclass
@@ -85,7 +92,7 @@ def start(board: str, never: str | None = None) -> StartUp:
     for base in (CODE, RAM):
         core.mem_map(base, 16 * PAGE)
     core.mem_write(CODE, content)
-    for page in sorted({address & -PAGE for address in (H7_RCC, FLASH_H7, SYSCFG, F7_RCC, F7_PWR, FLASH_F7)}):
+    for page in sorted({address & -PAGE for address in (H7_RCC, FLASH_H7, SYSCFG, F7_RCC, F7_PWR, FLASH_F7, L4_RCC, FLASH_L4)}):
         core.mem_map(page, PAGE)
     state = dict(RESET)
     for name, (address, bits) in ready_bits(board).items():
@@ -118,12 +125,12 @@ def call(core: uc.Uc, entry: int) -> str:
     return bytes(core.mem_read(told, 64)).split(b"\0")[0].decode() if CODE <= told < CODE + 16 * PAGE else ""
 
 
-@pytest.mark.parametrize("board", [*H7, "stm32f746g-disco"])
+@pytest.mark.parametrize("board", [*H7, *OTHERS])
 def test_it_ends_when_everything_becomes_ready(board: str) -> None:
     assert start(board).missing == ""
 
 
-@pytest.mark.parametrize(("board", "bit"), [(board, bit) for board in (*H7, "stm32f746g-disco") for bit in ready_bits(board)])
+@pytest.mark.parametrize(("board", "bit"), [(board, bit) for board in (*H7, *OTHERS) for bit in ready_bits(board)])
 def test_a_bit_that_never_becomes_ready_is_named_and_waiting_ends(board: str, bit: str) -> None:
     assert start(board, never=bit).missing == bit
 
@@ -185,3 +192,22 @@ def test_the_f746_goes_into_overdrive_before_its_wait_states_and_its_clock() -> 
     assert order == sorted(order)
     pll = trace.values(F7_RCC + 0x04)[-1]
     assert 16_000_000 // (pll & 63) * (pll >> 6 & 511) // (2 * ((pll >> 16 & 3) + 1)) == load_board("stm32f746g-disco").clock_hz
+
+
+def test_the_l4r5_is_boosted_and_its_bus_halved_before_its_clock() -> None:
+    trace = start("nucleo-l4r5zi")
+    order = [
+        trace.index(L4_RCC + 0x58, 1 << 28, 1 << 28),  # the power controller is clocked before it is written
+        trace.index(L4_RCC + 0x00, 1 << 24, 1 << 24),
+        trace.index(L4_RCC + 0x08, 8 << 4, 15 << 4),
+        trace.index(L4_PWR + 0x80, 0, 1 << 8),
+        trace.index(FLASH_L4, 5, 15),
+        trace.index(L4_RCC + 0x08, 3, 3),
+        max(i for i, (where, _) in enumerate(trace.writes) if where == L4_RCC + 0x08),
+    ]
+    assert order == sorted(order)
+    assert trace.values(L4_RCC + 0x08)[-1] & 0xFF == 3 << 2 | 3, "at last the bus runs at the core's clock"
+    pll = trace.values(L4_RCC + 0x0C)[-1]
+    vco_hz = 16_000_000 // ((pll >> 4 & 15) + 1) * (pll >> 8 & 127)
+    assert 64_000_000 <= vco_hz <= 344_000_000
+    assert vco_hz // (2 * ((pll >> 25 & 3) + 1)) == load_board("nucleo-l4r5zi").clock_hz

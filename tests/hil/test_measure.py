@@ -72,12 +72,23 @@ def test_two_runs_and_any_slices_give_the_same_measurement(data_folder: Path, tm
 @pytest.mark.data
 @pytest.mark.acceptance
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("board", ["nucleo-h7a3zi-q", "stm32h747i-disco", "stm32f746g-disco", "qemu-m7"])
+@pytest.mark.parametrize("board", ["nucleo-h7a3zi-q", "stm32h747i-disco", "stm32f746g-disco", "nucleo-l4r5zi", "qemu-m7"])
 def test_every_model_gives_one_digest_everywhere(data_folder: Path, tmp_path: Path, model: str, board: str) -> None:
     reference = deployed(data_folder, tmp_path / "reference", model)
     measurement = deployed(data_folder, tmp_path / "other", model, board, create_target("qemu" if board == "qemu-m7" else "emulator"))
     assert reference.bit_exact and measurement.bit_exact
     assert measurement.output_digest == reference.output_digest
+
+
+@pytest.mark.data
+def test_a_cortex_m4_computes_the_same_bits_in_cycles_of_its_own(data_folder: Path, tmp_path: Path) -> None:
+    measurement = deployed(data_folder, tmp_path / "image", "kws", "nucleo-l4r5zi")
+    reference = deployed(data_folder, tmp_path / "reference", "kws")
+    assert measurement.bit_exact and measurement.output_digest == reference.output_digest
+    assert measurement.cycles is not None and reference.cycles is not None
+    assert measurement.cycles > 1.5 * reference.cycles
+    again = measure(FirmwareImage.load(tmp_path / "image"), load_board("nucleo-l4r5zi"), EmulatorTarget())
+    assert again.layers == measurement.layers
 
 
 def test_measuring_the_tiny_firmware(tiny: Any) -> None:

@@ -24,6 +24,10 @@ struct block *block_create(uint32_t address, const uint8_t *code, uint32_t size,
         .double_multiply = (uint8_t)p->double_multiply,
         .double_fused = (uint8_t)p->double_fused,
         .double_divide = (uint8_t)p->double_divide,
+        .fp_fused = (uint8_t)p->fp_fused,
+        .fp_move_pair = (uint8_t)p->fp_move_pair,
+        .multiple_start = (uint8_t)p->multiple_start,
+        .multiple_words = (uint8_t)p->multiple_words,
     };
     struct block *block = calloc(1, sizeof *block);
     if (!block)
@@ -105,6 +109,7 @@ static void fill_accesses(const struct block *block, struct variant *variant, co
             .is_store = (instruction->traits & TRAIT_STORE) != 0,
             .is_younger = places[n].younger,
             .is_paired_load = places[n].paired_load,
+            .is_overlapped = places[n].overlapped,
         };
         if (instruction->traits & TRAIT_LOAD && instruction->write_count) {
             access->registers = instruction->writes[0].mask;

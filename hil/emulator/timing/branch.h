@@ -12,7 +12,7 @@ struct branch_entry {
 
 struct branch_predictor {
     struct branch_entry *entries;
-    uint32_t count; /* a power of two */
+    uint32_t count; /* a power of two; 0: there is none, and every branch counts as not taken until it is decoded */
 };
 
 enum prediction { PREDICTED, FOUND_BY_DECODER, MISPREDICTED };

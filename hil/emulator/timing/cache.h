@@ -9,6 +9,7 @@ struct cache_line {
     uint64_t used; /* when it was last used, counted in accesses */
     uint32_t line; /* address / line size */
     bool valid, dirty;
+    uint8_t words; /* one bit a word that it holds, where a line fills word by word */
 };
 
 struct cache {

@@ -245,6 +245,11 @@ static void make_conditional(struct instruction *i, uint8_t it_state) {
     reads(i, ROLE_LATE, kept);
 }
 
+static uint8_t multiple_cycles(unsigned count, const struct long_instructions *cycles) {
+    unsigned words = cycles->multiple_words;
+    return (uint8_t)(cycles->multiple_start + (count > 1 ? (count + words - 1) / words : 1));
+}
+
 void instruction_decode(struct instruction *instruction, uint32_t address, const uint8_t *code, size_t available,
                         uint8_t it_state, const struct long_instructions *cycles) {
     uint32_t first = (uint32_t)(code[0] | code[1] << 8);
@@ -261,6 +266,8 @@ void instruction_decode(struct instruction *instruction, uint32_t address, const
         else
             instruction_decode_wide(instruction, first, (uint32_t)(code[2] | code[3] << 8), cycles);
     }
+    if (instruction->traits & TRAIT_MULTIPLE)
+        instruction->issue_cycles = multiple_cycles(instruction->access_count, cycles);
     if (it_state)
         make_conditional(instruction, it_state);
 }

@@ -25,12 +25,14 @@ static void takes(struct instruction *i, unsigned cycles) {
 }
 
 /* VMOV of two core registers from or to two singles or a double. */
-static void decode_double_transfer(struct instruction *i, uint32_t first, uint32_t second) {
+static void decode_double_transfer(struct instruction *i, uint32_t first, uint32_t second,
+                                   const struct long_instructions *cycles) {
     bool is_double = second & 0x100;
     uint64_t core = one(second >> 12) | one(first & 15), fp = second_of(second, is_double);
     if (!is_double)
         fp |= fp << 1;
     i->traits |= TRAIT_SINGLE;
+    takes(i, cycles->fp_move_pair);
     if (first & 0x10) {
         reads(i, ROLE_FP_MOVE, fp);
         writes(i, KIND_FPU_TO_CORE, core);
@@ -108,6 +110,7 @@ static void decode_one_operand(struct instruction *i, uint32_t first, uint32_t s
         writes(i, KIND_CORE_TO_FPU, result);
     } else if (operation == 1 && top) { /* VSQRT */
         arithmetic(i, result, operand);
+        i->traits |= TRAIT_DIVIDE;
         takes(i, is_double ? cycles->double_divide : cycles->fp_square_root);
     } else if (operation == 4 || operation == 5) { /* VCMP with a register, with zero */
         i->traits |= TRAIT_FP_ARITHMETIC;
@@ -142,7 +145,7 @@ static void decode_arithmetic(struct instruction *i, uint32_t first, uint32_t se
     case 0: /* VMLA, VMLS, VNMLA, VNMLS */
     case 1:
         fused(i, KIND_FP_CHAINED, result, operands);
-        takes(i, is_double ? cycles->double_fused : 1);
+        takes(i, is_double ? cycles->double_fused : cycles->fp_fused);
         break;
     case 2: /* VMUL, VNMUL */
         arithmetic(i, result, operands);
@@ -155,12 +158,13 @@ static void decode_arithmetic(struct instruction *i, uint32_t first, uint32_t se
         break;
     case 8: /* VDIV */
         arithmetic(i, result, operands);
+        i->traits |= TRAIT_DIVIDE;
         takes(i, is_double ? cycles->double_divide : cycles->fp_divide);
         break;
     case 9: /* VFMA, VFMS, VFNMA, VFNMS */
     case 10:
         fused(i, KIND_FP_FUSED, result, operands);
-        takes(i, is_double ? cycles->double_fused : 1);
+        takes(i, is_double ? cycles->double_fused : cycles->fp_fused);
         break;
     default:
         decode_one_operand(i, first, second, cycles);
@@ -188,7 +192,7 @@ void instruction_decode_fp(struct instruction *i, uint32_t first, uint32_t secon
     else if ((first & 0xff00) == 0xfe00)
         decode_version_five(i, first, second);
     else if ((first & 0xffe0) == 0xec40)
-        decode_double_transfer(i, first, second);
+        decode_double_transfer(i, first, second, cycles);
     else if ((first & 0xfe00) == 0xec00)
         decode_load_store(i, first, second);
     else if ((first & 0xff00) == 0xee00)

@@ -73,6 +73,7 @@ enum trait {
     TRAIT_DIVIDE = 1 << 16,
     TRAIT_BARRIER = 1 << 17, /* flushes the pipeline */
     TRAIT_UNKNOWN = 1 << 18,
+    TRAIT_MULTIPLE = 1 << 19, /* moves several registers */
 };
 
 enum branch_kind { BRANCH_NONE, BRANCH_CONDITIONAL, BRANCH_DIRECT, BRANCH_INDIRECT };
@@ -111,6 +112,8 @@ struct instruction {
 struct long_instructions {
     uint8_t divide, table_branch, system, fp_divide, fp_square_root;
     uint8_t double_add, double_multiply, double_fused, double_divide;
+    uint8_t fp_fused, fp_move_pair;
+    uint8_t multiple_start, multiple_words; /* before the first of several registers; registers a cycle */
 };
 
 /* Decodes the instruction at `code` (at least `available` bytes, 2 or more); `it_state` is 0 outside of an IT block. */
@@ -175,11 +178,10 @@ static inline void branches(struct instruction *instruction, enum branch_kind ki
     instruction->branch_target = target;
 }
 
-/* A move of several registers: alone, two registers a cycle. */
+/* A move of several registers: alone. */
 static inline void multiple(struct instruction *instruction, enum trait direction, unsigned count) {
     accesses(instruction, direction, count, 4);
-    instruction->traits |= TRAIT_SINGLE;
-    instruction->issue_cycles = (uint8_t)(count > 1 ? (count + 1) / 2 : 1);
+    instruction->traits |= TRAIT_SINGLE | TRAIT_MULTIPLE;
 }
 
 static inline enum result_kind load_kind(unsigned bytes) {

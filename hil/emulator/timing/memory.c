@@ -33,6 +33,7 @@ static struct attributes attributes_of(const struct memory_system *system, const
 void memory_system_destroy(struct memory_system *system) {
     cache_destroy(&system->instructions);
     cache_destroy(&system->data);
+    flash_accelerator_destroy(&system->flash);
     for (unsigned n = 0; n < system->memory_count; n++)
         free(system->memories[n].code_lines);
 }
@@ -198,6 +199,13 @@ static void load_line(struct memory_system *system, struct clock *clock, const s
         load_comes(system, clock, access, beat_comes(system, fill, address), fill->cause, block_start);
 }
 
+/* The address of a transfer goes out while the data of the load before it come only if both are of one memory. */
+static void wait_for_other_memory(struct memory_system *system, struct clock *clock, int index) {
+    const struct memory *memory = index < 0 ? NULL : &system->memories[index];
+    if (!memory || system->last_load_address - memory->base >= memory->size)
+        stall(clock, CAUSE_LOAD_USE, system->parameters->load_data_phase);
+}
+
 void memory_load(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
                  unsigned bytes) {
     const struct parameters *p = system->parameters;
@@ -207,11 +215,15 @@ void memory_load(struct memory_system *system, struct clock *clock, const struct
     clock->scheduled += access->cycle;
     if (access->is_paired_load && !((address ^ system->last_load_address) & 4))
         stall(clock, CAUSE_BANK_CONFLICT, p->bank_conflict);
-    system->last_load_address = address;
     int index = memory_at(system, address);
+    if (access->is_overlapped)
+        wait_for_other_memory(system, clock, index);
+    system->last_load_address = address;
     unsigned alignment = bytes > 4 ? 4 : bytes;
     if (address & (alignment - 1))
         stall(clock, CAUSE_UNALIGNED, access->is_younger ? p->unaligned_load_younger : p->unaligned_load_older);
+    if (alignment == 4 && (address & 1))
+        stall(clock, CAUSE_UNALIGNED, p->unaligned_load_odd_word);
     if (index < 0) {
         stall(clock, CAUSE_DEVICE, p->device_access);
     } else if (system->memories[index].path == PATH_BUS) {
@@ -219,6 +231,9 @@ void memory_load(struct memory_system *system, struct clock *clock, const struct
         uint32_t last = address + bytes - 1;
         if ((address ^ last) >> system->data.line_shift && memory_at(system, last) == index)
             load_line(system, clock, access, index, last, block_start);
+    } else if (system->memories[index].path == PATH_ACCELERATED) {
+        if (flash_misses(&system->flash, &system->flash.data, address, system->data_cached))
+            stall(clock, CAUSE_DATA_MISS + (unsigned)index, system->flash.wait_states);
     }
     clock->scheduled = block_start;
 }
@@ -254,17 +269,18 @@ static uint64_t store_line(struct memory_system *system, struct clock *clock, in
 
 void memory_store(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
                   unsigned bytes, unsigned word) {
-    enum { TRANSIT = 3 }; /* cycles from issue to the buffer's way out: STR issues in EX1 and writes in EX4 */
     const struct parameters *p = system->parameters;
     uint64_t block_start = clock->scheduled;
     if (system->waiting_count)
         memory_wait(system, clock, block_start + access->cycle);
     clock->scheduled += access->cycle;
     int index = memory_at(system, address);
+    if (access->is_overlapped)
+        wait_for_other_memory(system, clock, index);
     if (word == 0 && access->instruction->access_count > 1 && access->instruction->access_count % 2 == 0 &&
         (address & 4)) /* even words, not in even pairs */
-        stall(clock, CAUSE_UNALIGNED, 1);
-    if (word > 0 && (address & 4)) { /* leaves together with the word before */
+        stall(clock, CAUSE_UNALIGNED, p->odd_store_multiple);
+    if (word > 0 && ((address & 4) || p->multiple_words == 1)) { /* leaves with the word before, or in its own cycle */
         clock->scheduled = block_start;
         return;
     }
@@ -275,7 +291,7 @@ void memory_store(struct memory_system *system, struct clock *clock, const struc
     bool unaligned = bytes <= 4 && (address & (bytes - 1));
     int32_t drain = unaligned ? p->unaligned_store_drain : bytes < 4 ? p->narrow_store_drain : 1;
     unsigned bank = (address >> 2) & 1;
-    uint64_t start = now(clock) + TRANSIT, other = system->bank_free[!bank];
+    uint64_t start = now(clock) + (uint64_t)p->store_transit, other = system->bank_free[!bank];
     start = start > system->bank_free[bank] ? start : system->bank_free[bank];
     if (unaligned && other > start)
         start = other;
@@ -301,11 +317,29 @@ static bool is_fetched(struct memory_system *system, uint32_t line) {
     return (system->instructions_cached && cache_find(&system->instructions, line)) || line == system->fetched_line;
 }
 
-void memory_fetch(struct memory_system *system, struct clock *clock, uint32_t address, uint32_t size) {
-    if (!system->instructions.lines)
+/* A word that comes straight on is asked for as soon as the one before has been handed over, which takes a cycle a
+ * fetch, or with prefetch as soon as that one was read; meanwhile the core runs what it has. */
+static void fetch_from_flash(struct memory_system *system, struct clock *clock, const struct block_fetch *block) {
+    struct flash_accelerator *flash = &system->flash;
+    if (block->address - flash->base >= flash->size || !block->size)
         return;
-    uint32_t bytes = (uint32_t)system->parameters->cache_line_bytes;
-    uint32_t last = (address + (size ? size - 1 : 0)) & ~(bytes - 1);
+    uint32_t bytes = flash->word_bytes, last = (block->address + block->size - 1) / bytes;
+    int32_t handed_over = flash->prefetches ? 1 : (int32_t)bytes / system->parameters->fetch_bytes;
+    int32_t runs = (int32_t)(block->cycles * bytes / block->size); /* cycles that a word lasts, on average */
+    for (uint32_t word = block->address / bytes; word <= last; word++) {
+        bool goes_on = word == flash->instructions.held + 1;
+        if (flash_misses(flash, &flash->instructions, word * bytes, system->instructions_cached))
+            stall(clock, CAUSE_INSTRUCTION_MISS, flash->wait_states + (goes_on ? handed_over - runs : 0));
+    }
+}
+
+void memory_fetch(struct memory_system *system, struct clock *clock, const struct block_fetch *block) {
+    if (!system->instructions.lines) {
+        fetch_from_flash(system, clock, block);
+        return;
+    }
+    uint32_t bytes = (uint32_t)system->parameters->cache_line_bytes, address = block->address;
+    uint32_t last = (address + (block->size ? block->size - 1 : 0)) & ~(bytes - 1);
     for (uint32_t line = address & ~(bytes - 1); line <= last; line += bytes) {
         if (is_fetched(system, line))
             continue;

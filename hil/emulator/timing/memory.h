@@ -5,6 +5,7 @@
 
 #include "attributes.h"
 #include "cache.h"
+#include "flash_accelerator.h"
 #include "parameters.h"
 #include "schedule.h"
 
@@ -12,7 +13,7 @@
 
 enum { STREAMS = 4 }; /* sequences of lines that are told apart, as an inner loop reads them in turn */
 
-enum memory_path { PATH_TIGHTLY_COUPLED, PATH_BUS };
+enum memory_path { PATH_TIGHTLY_COUPLED, PATH_BUS, PATH_ACCELERATED };
 
 struct memory {
     uint32_t base, size;
@@ -52,7 +53,7 @@ struct access {
     uint16_t cycle;     /* of its issue, from the block's start */
     int16_t deadline;   /* of the data, at the cost of a hit, before something waits; NO_USE: nothing in this block */
     uint8_t kind;       /* enum result_kind of a load */
-    bool is_store, is_younger, is_paired_load;
+    bool is_store, is_younger, is_paired_load, is_overlapped;
 };
 
 enum { WAITING_MAX = 8, LINES_IN_FLIGHT_MAX = 8, STORE_BUFFER_MAX = 16 };
@@ -79,6 +80,7 @@ struct memory_system {
     unsigned memory_count, last_memory;
     struct cache instructions, data;
     struct protection protection;
+    struct flash_accelerator flash;        /* of the memory that is accelerated */
     bool instructions_cached, data_cached; /* whether the caches are on */
     uint32_t fetched_line;                 /* the last one if it is not cached, else NO_LINE */
     struct waiting waiting[WAITING_MAX];
@@ -115,8 +117,13 @@ void memory_load(struct memory_system *system, struct clock *clock, const struct
 void memory_store(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
                   unsigned bytes, unsigned word);
 
+/* A block of code about to run, and the cycles of its schedule. */
+struct block_fetch {
+    uint32_t address, size, cycles;
+};
+
 /* Fetches the lines of a block. */
-void memory_fetch(struct memory_system *system, struct clock *clock, uint32_t address, uint32_t size);
+void memory_fetch(struct memory_system *system, struct clock *clock, const struct block_fetch *block);
 
 /* Waits for the loads that somebody needs before `scheduled`. */
 void memory_wait(struct memory_system *system, struct clock *clock, uint64_t scheduled);

@@ -3,6 +3,7 @@
 #include "block.h"
 #include "branch.h"
 #include "memory.h"
+#include "timing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,19 @@ int model_add_memory(struct model *model, const struct model_memory *memory) {
     return 0;
 }
 
+int model_add_flash(struct model *model, const struct model_flash *flash) {
+    struct memory_system *system = &model->memory;
+    if (system->memory_count == MEMORIES_MAX || system->flash.size)
+        return -1;
+    system->memories[system->memory_count++] =
+        (struct memory){.base = flash->base, .size = flash->size, .path = PATH_ACCELERATED};
+    system->flash.base = flash->base;
+    system->flash.size = flash->size;
+    system->flash.wait_states = flash->wait_states;
+    system->flash.word_bytes = flash->word_bytes;
+    return flash_accelerator_create(&system->flash, flash->line_bytes, flash->instruction_lines, flash->data_lines);
+}
+
 static uint32_t hash_of(const void *data, size_t size) { /* FNV-1a */
     uint32_t hash = 2166136261u;
     for (size_t n = 0; n < size; n++)
@@ -100,7 +114,7 @@ static bool is_possible(const struct parameters *p) {
     return p->linefill_buffers >= 1 && p->linefill_buffers <= LINES_IN_FLIGHT_MAX && p->store_buffer_entries >= 1 &&
            p->store_buffer_entries <= STORE_BUFFER_MAX && p->fetch_bytes >= 4 &&
            !(p->fetch_bytes & (p->fetch_bytes - 1)) && p->cache_line_bytes >= 8 && p->divide >= 1 && p->system >= 1 &&
-           p->table_branch >= 1;
+           p->table_branch >= 1 && p->multiple_words >= 1;
 }
 
 int model_start(struct model *model) {
@@ -196,7 +210,8 @@ static struct variant *step(struct model *model, struct variant *ended, struct b
             branch_predict(&model->branches, last->branch, last->address, block->address, taken);
         if (prediction == MISPREDICTED) {
             stall(&model->clock, CAUSE_BRANCH, ended->schedule.mispredicted);
-            return variant_of(model, block, 0, true);
+            if (model->branches.count) /* afterwards nothing is under way; without prediction it costs less */
+                return variant_of(model, block, 0, true);
         }
         if (prediction == FOUND_BY_DECODER)
             stall(&model->clock, CAUSE_BRANCH, model->parameters.unpredicted_direct_branch);
@@ -224,6 +239,21 @@ bool model_caches_were_set(const struct model *model) {
     return model->caches_were_set;
 }
 
+/* The firmware writes the flash's access control register (RM0432 and RM0090 agree on these bits). */
+static void control_flash_caches(struct model *model, uint32_t value) {
+    struct flash_accelerator *flash = &model->memory.flash;
+    model->caches_were_set = true;
+    flash->prefetches = value >> 8 & 1;
+    if (model->cache_rule != CACHES_OFF) {
+        model->memory.instructions_cached = value >> 9 & 1;
+        model->memory.data_cached = value >> 10 & 1;
+    }
+    if (value >> 11 & 1)
+        flash_forget(&flash->instructions);
+    if (value >> 12 & 1)
+        flash_forget(&flash->data);
+}
+
 /* The firmware writes the configuration and control register. A write that changes nothing turns off what is off: no
  * other purpose has one. */
 static void control_caches(struct model *model, uint32_t value) {
@@ -241,7 +271,10 @@ void model_maintain(struct model *model, uint32_t offset, uint32_t value) {
     enum { CCR = 0xD14, ICIALLU = 0xF50, DCISW = 0xF60, DCCISW = 0xF74, BPIALL = 0xF78 };
     const struct parameters *p = &model->parameters;
     uint32_t line_bytes = (uint32_t)p->cache_line_bytes;
-    if (offset == CCR)
+    bool is_accelerated = model->memory.flash.size;
+    if (offset == TIMING_FLASH_CONTROL && is_accelerated)
+        control_flash_caches(model, value);
+    if (offset == CCR && !is_accelerated)
         control_caches(model, value);
     if (offset >= MPU_CTRL && offset <= MPU_RASR)
         memory_protect(&model->memory, offset, value);
@@ -274,7 +307,8 @@ void model_enter(struct model *model, struct block *block) {
     expect_access(model, 0);
     if (model->memory.waiting_count)
         memory_find_uses(&model->memory, &model->clock, &variant->schedule);
-    memory_fetch(&model->memory, &model->clock, block->address, block->size);
+    const struct block_fetch fetch = {block->address, block->size, variant->schedule.cycles};
+    memory_fetch(&model->memory, &model->clock, &fetch);
 }
 
 static void note_code_write(struct model *model, uint32_t address) {

@@ -22,6 +22,13 @@ struct model_block {
     uint64_t cycles[CAUSE_COUNT];
 };
 
+/* Flash behind an accelerator; counts of lines may be 0. */
+struct model_flash {
+    uint32_t base, size;
+    int32_t wait_states;
+    uint32_t word_bytes, line_bytes, instruction_lines, data_lines;
+};
+
 enum model_warning_kind { WARNING_UNKNOWN_INSTRUCTION, WARNING_MODIFIED_CODE };
 
 struct model_warning {
@@ -36,6 +43,9 @@ void model_destroy(struct model *model);
 int model_set(struct model *model, const char *name, int32_t value);
 int model_set_latency(struct model *model, uint32_t kind, uint32_t role, int32_t value);
 int model_add_memory(struct model *model, const struct model_memory *memory);
+
+/* -1: there are too many memories, one is accelerated already, or the geometry is impossible. */
+int model_add_flash(struct model *model, const struct model_flash *flash);
 
 /* When the caches are on. */
 enum cache_rule {

@@ -7,6 +7,7 @@
 
 #define CORE_PARAMETERS(X)                                                                                             \
     X(issue_width)                                                                                                     \
+    X(it_folds)                                                                                                        \
     X(fetch_bytes)                                                                                                     \
     X(fetch_queue_words)                                                                                               \
     X(taken_branch_bubble)                                                                                             \
@@ -14,23 +15,35 @@
     X(mispredicted_flags_known)                                                                                        \
     X(flags_known_after)                                                                                               \
     X(unpredicted_direct_branch)                                                                                       \
+    X(loaded_target)                                                                                                   \
     X(branch_target_entries)                                                                                           \
     X(barrier)                                                                                                         \
     X(fused_hold)                                                                                                      \
     X(divide)                                                                                                          \
     X(table_branch)                                                                                                    \
+    X(multiple_start)                                                                                                  \
+    X(multiple_words)                                                                                                  \
     X(system)                                                                                                          \
     X(fp_divide)                                                                                                       \
     X(fp_square_root)                                                                                                  \
+    X(fp_divide_overlap)                                                                                               \
+    X(fp_fused)                                                                                                        \
+    X(fp_move_pair)                                                                                                    \
     X(double_add)                                                                                                      \
     X(double_multiply)                                                                                                 \
     X(double_fused)                                                                                                    \
     X(double_divide)                                                                                                   \
+    X(load_data_phase)                                                                                                 \
+    X(load_behind_store)                                                                                               \
+    X(store_at_index)                                                                                                  \
     X(bank_conflict)                                                                                                   \
     X(unaligned_load_older)                                                                                            \
     X(unaligned_load_younger)                                                                                          \
+    X(unaligned_load_odd_word)                                                                                         \
     X(unaligned_store_drain)                                                                                           \
     X(narrow_store_drain)                                                                                              \
+    X(odd_store_multiple)                                                                                              \
+    X(store_transit)                                                                                                   \
     X(store_buffer_entries)                                                                                            \
     X(linefill_buffers)                                                                                                \
     X(streaming_after_lines)                                                                                           \

@@ -12,6 +12,8 @@ struct board {
     int32_t issued[REGISTER_COUNT]; /* cycle of the producer's issue */
     int32_t cycle;                  /* of the last issued instruction */
     int32_t fused;                  /* cycle of the last FPU multiply-accumulate */
+    int32_t fpu_free;               /* cycle from which a division of the FPU lets its next instruction issue */
+    int32_t bus_free[BUS_USERS];    /* cycle from which the transfers before let each issue */
     int32_t word_came;              /* cycle in which the last fetched word came */
     uint32_t word;                  /* its address, or 1 for none */
     uint32_t older;
@@ -50,12 +52,21 @@ static void open_board(struct board *board, const struct pipeline *entry, uint32
     }
     board->cycle = 0;
     board->fused = -(int32_t)entry->fused_age;
-    board->word_came = entry->fetch + (by_branch ? board->parameters->taken_branch_bubble : 0);
+    board->fpu_free = entry->fpu_busy;
+    for (unsigned user = 0; user < BUS_USERS; user++)
+        board->bus_free[user] = entry->bus_busy[user];
+    bool fetches_ahead = !by_branch || board->parameters->branch_target_entries; /* across the branch */
+    board->word_came = (fetches_ahead ? entry->fetch : 0) + (by_branch ? board->parameters->taken_branch_bubble : 0);
     board->word = by_branch || address % (uint32_t)board->parameters->fetch_bytes == 0
                       ? 1
                       : address - address % (uint32_t)board->parameters->fetch_bytes;
     board->older = entry->older;
     board->has_older = entry->has_older;
+}
+
+/* Cycles from the last instruction's issue to the one that is free; 0 if the next instruction need not wait for it. */
+static uint8_t busy(const struct board *board, int32_t free) {
+    return (uint8_t)(free > board->cycle + 1 ? free - board->cycle : 0);
 }
 
 static void close_board(const struct board *board, struct pipeline *exit) {
@@ -72,12 +83,15 @@ static void close_board(const struct board *board, struct pipeline *exit) {
             longest = board->parameters->flags_known_after;
         if (age < longest) {
             exit->kind[r] = board->kind[r];
-            exit->age[r] = (uint8_t)age;
+            exit->age[r] = (int8_t)age;
         }
     }
     int32_t fused = board->cycle - board->fused, came = board->word_came - board->cycle;
     exit->fused_age = (uint8_t)(fused < board->parameters->fused_hold ? fused : board->parameters->fused_hold);
     exit->fetch = (int8_t)(came > -board->parameters->fetch_queue_words ? came : -board->parameters->fetch_queue_words);
+    exit->fpu_busy = busy(board, board->fpu_free);
+    for (unsigned user = 0; user < BUS_USERS; user++)
+        exit->bus_busy[user] = busy(board, board->bus_free[user]);
     exit->has_older = board->has_older;
     exit->older = board->has_older ? board->older : 0;
 }
@@ -150,21 +164,77 @@ static bool may_pair(uint32_t older, uint32_t younger) {
     return !((older & TRAIT_PLAIN_SHIFT) && (younger & TRAIT_SHIFTED));
 }
 
-/* The cycle from which the FPU's multiply-accumulate lets the instruction pass. */
-static int32_t fused_lets_pass(const struct board *board, uint32_t traits, bool younger) {
-    bool held = (traits & TRAIT_FP_HELD) || (younger && (traits & TRAIT_FP_TRANSFER));
-    return held ? board->fused + board->parameters->fused_hold : INT32_MIN;
+static bool uses_fpu(const struct instruction *instruction) {
+    uint64_t mask = 0;
+    for (unsigned n = 0; n < instruction->read_count; n++)
+        mask |= instruction->reads[n].mask;
+    for (unsigned n = 0; n < instruction->write_count; n++)
+        mask |= instruction->writes[n].mask;
+    return mask >> REGISTER_S0;
 }
 
-static void write_results(struct board *board, const struct instruction *instruction, bool younger) {
+/* The cycle from which a multiply-accumulate and a division of the FPU let the instruction pass. */
+static int32_t fpu_lets_pass(const struct board *board, const struct instruction *instruction, bool younger) {
+    uint32_t traits = instruction->traits;
+    bool held = (traits & TRAIT_FP_HELD) || (younger && (traits & TRAIT_FP_TRANSFER));
+    int32_t cycle = held ? board->fused + board->parameters->fused_hold : INT32_MIN;
+    return board->fpu_free > cycle && uses_fpu(instruction) ? board->fpu_free : cycle;
+}
+
+/* Cycles of a division of the FPU in which the core goes on. */
+static int32_t in_background(const struct board *board, const struct instruction *instruction) {
+    int32_t rest = instruction->issue_cycles - 1, overlap = board->parameters->fp_divide_overlap;
+    bool divides = (instruction->traits & TRAIT_FP_ARITHMETIC) && (instruction->traits & TRAIT_DIVIDE);
+    return !divides ? 0 : rest < overlap ? rest : overlap;
+}
+
+/* As whom the instruction waits for transfers before it. */
+static enum bus_user bus_user(const struct instruction *instruction) {
+    uint32_t direction = instruction->traits & (TRAIT_LOAD | TRAIT_STORE);
+    if (!direction || (instruction->traits & TRAIT_MULTIPLE))
+        return BUS_OTHERS;
+    return direction == TRAIT_LOAD ? BUS_LOAD : BUS_STORE;
+}
+
+/* The cycle from which the transfers before let the instruction pass; a hint needs nothing that they hold. */
+static int32_t bus_lets_pass(const struct board *board, const struct instruction *instruction) {
+    if (!instruction->traits && !instruction->read_count && !instruction->write_count)
+        return INT32_MIN;
+    int32_t cycle = board->bus_free[bus_user(instruction)];
+    bool is_load = instruction->traits & TRAIT_LOAD; /* one of several registers waits for both */
+    return is_load && board->bus_free[BUS_LOAD] > cycle ? board->bus_free[BUS_LOAD] : cycle;
+}
+
+static void occupy_bus(struct board *board, const struct instruction *instruction) {
+    const struct parameters *p = board->parameters;
+    int32_t next = board->cycle + 1;
+    switch (bus_user(instruction)) {
+    case BUS_LOAD:
+        board->bus_free[BUS_OTHERS] = next + p->load_data_phase;
+        if (instruction->branch) /* everything behind it is fetched anew */
+            board->bus_free[BUS_LOAD] = board->bus_free[BUS_STORE] = next + p->load_data_phase;
+        break;
+    case BUS_STORE:
+        board->bus_free[BUS_LOAD] = next + p->load_behind_store;
+        if (instruction->addressing.index != NO_REGISTER)
+            board->bus_free[BUS_OTHERS] = board->bus_free[BUS_STORE] = next + p->store_at_index;
+        break;
+    default:
+        break;
+    }
+}
+
+/* `start` is the cycle of the instruction's issue. */
+static void write_results(struct board *board, const struct instruction *instruction, bool younger, int32_t start) {
     bool shifts = instruction->traits & TRAIT_PLAIN_SHIFT, adds = instruction->traits & TRAIT_EARLY;
     bool shifter_taken = younger && (board->older & (TRAIT_SHIFTED | TRAIT_EXTRACT));
     bool early =
         ((adds && !younger) || (shifts && !shifter_taken)) && early_operands_ready(board, instruction, board->cycle);
-    /* What the FPU takes long for comes no later for it; several loaded registers come with the last. */
-    int32_t issued = board->cycle;
-    if (instruction->traits & TRAIT_FP_ARITHMETIC)
-        issued -= instruction->issue_cycles - 1;
+    /* What the FPU takes long for comes no later for it unless the core goes on; several loaded registers come with the
+     * last, the address behind them before the first. */
+    bool is_fp = instruction->traits & TRAIT_FP_ARITHMETIC, is_multiple = instruction->traits & TRAIT_MULTIPLE;
+    int32_t last = is_fp ? start + in_background(board, instruction) : board->cycle;
+    int32_t address = is_multiple ? last - board->parameters->multiple_start : last;
     for (unsigned n = 0; n < instruction->write_count; n++) {
         enum result_kind kind = instruction->writes[n].how;
         if (early && kind == KIND_LATE_ALU)
@@ -172,7 +242,7 @@ static void write_results(struct board *board, const struct instruction *instruc
         for (uint64_t mask = instruction->writes[n].mask; mask; mask &= mask - 1) {
             unsigned r = (unsigned)__builtin_ctzll(mask);
             board->kind[r] = (uint8_t)(kind + 1);
-            board->issued[r] = issued;
+            board->issued[r] = kind == KIND_ADDRESS_UPDATE ? address : last;
         }
     }
     if (instruction->traits & TRAIT_FP_FUSED)
@@ -202,41 +272,51 @@ static uint8_t cause_of_length(uint32_t traits) {
     return traits & TRAIT_DIVIDE ? CAUSE_DIVIDE : CAUSE_ISSUE;
 }
 
+/* The later of both cycles, and why it is. */
+static int32_t wait_until(uint32_t *causes, uint8_t cause, int32_t start, int32_t cycle) {
+    if (cycle <= start)
+        return start;
+    causes[cause] += (uint32_t)(cycle - start);
+    return cycle;
+}
+
 /* Issues one instruction; returns its place. */
 static struct placement issue(struct board *board, const struct instruction *instruction) {
     uint32_t *causes = board->schedule->causes, traits = instruction->traits;
     uint8_t cause = CAUSE_OPERAND;
     int32_t operands = operands_ready(board, instruction, &cause), fetch = fetched(board, instruction);
-    int32_t earliest = operands > fetch ? operands : fetch, held = fused_lets_pass(board, traits, true);
+    int32_t earliest = operands > fetch ? operands : fetch, held = fpu_lets_pass(board, instruction, true);
     struct placement place = {0};
-    place.younger = board->has_older && board->parameters->issue_width > 1 && may_pair(board->older, traits) &&
-                    earliest <= board->cycle && held <= board->cycle;
+    bool pairs = board->parameters->issue_width > 1 ? may_pair(board->older, traits)
+                                                    : board->parameters->it_folds && instruction->it_state;
+    place.younger = board->has_older && pairs && earliest <= board->cycle && held <= board->cycle;
     if (place.younger) {
         place.paired_load = both(board->older, traits, TRAIT_LOAD);
         place.cycle = (uint16_t)board->cycle;
         board->has_older = false;
         causes[cause_of_length(traits)] += instruction->issue_cycles - 1u;
         board->cycle += instruction->issue_cycles - 1;
-        write_results(board, instruction, true);
+        write_results(board, instruction, true, place.cycle);
         return place;
     }
     int32_t next = board->cycle + 1, start = next;
-    held = fused_lets_pass(board, traits, false);
+    held = fpu_lets_pass(board, instruction, false);
+    int32_t bus = bus_lets_pass(board, instruction), background = in_background(board, instruction);
     start = start > fetch ? start : fetch;
     causes[CAUSE_FETCH] += (uint32_t)(start - next);
-    if (operands > start) {
-        causes[cause] += (uint32_t)(operands - start);
-        start = operands;
-    }
-    if (held > start) {
-        causes[CAUSE_FLOATING_POINT] += (uint32_t)(held - start);
-        start = held;
-    }
+    start = wait_until(causes, cause, start, operands);
+    start = wait_until(causes, CAUSE_FLOATING_POINT, start, held);
+    bool behind_store = board->has_older && board->older & TRAIT_STORE;
+    start = wait_until(causes, behind_store ? CAUSE_STORE_BUFFER : CAUSE_LOAD_USE, start, bus);
     causes[CAUSE_ISSUE] += 1;
-    causes[cause_of_length(traits)] += instruction->issue_cycles - 1u;
+    causes[cause_of_length(traits)] += (uint32_t)(instruction->issue_cycles - 1 - background);
     place.cycle = (uint16_t)start;
-    board->cycle = start + instruction->issue_cycles - 1;
-    write_results(board, instruction, false);
+    place.overlapped = bus_user(instruction) != BUS_OTHERS && start < board->bus_free[BUS_OTHERS];
+    board->cycle = start + instruction->issue_cycles - 1 - background;
+    if (background)
+        board->fpu_free = start + instruction->issue_cycles;
+    occupy_bus(board, instruction);
+    write_results(board, instruction, false, start);
     board->older = traits;
     board->has_older = !(traits & TRAIT_SINGLE);
     return place;
@@ -247,7 +327,8 @@ static uint16_t misprediction(const struct board *board, const struct instructio
     bool known =
         last->branch == BRANCH_CONDITIONAL &&
         (!board->kind[REGISTER_FLAGS] || branch_cycle - board->issued[REGISTER_FLAGS] >= parameters->flags_known_after);
-    return (uint16_t)(known ? parameters->mispredicted_flags_known : parameters->mispredicted);
+    int32_t address = last->traits & TRAIT_LOAD ? parameters->loaded_target : 0;
+    return (uint16_t)(address + (known ? parameters->mispredicted_flags_known : parameters->mispredicted));
 }
 
 void schedule_block(struct schedule *schedule, struct placement *placements, const struct instruction *instructions,

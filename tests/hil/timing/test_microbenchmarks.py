@@ -1,4 +1,4 @@
-"""What is known of the Cortex-M7, against the model: every micro-benchmark within 2 %."""
+"""What is known of each core, against the model: every micro-benchmark within 2 %."""
 
 import json
 import sys
@@ -10,7 +10,17 @@ from click.testing import CliRunner
 from hilnas.boards.board import board_names, load_board
 from hilnas.cli.measure import command
 from hilnas.errors import InputError, ProtocolError, TargetTimeoutError
-from hilnas.hil.microbenchmarks import TURNS, Microbenchmark, load_suite, markdown_table, measured_cycles, receive_results, suite_for
+from hilnas.hil.microbenchmarks import (
+    SUITES,
+    TURNS,
+    Microbenchmark,
+    load_suite,
+    markdown_table,
+    measured_cycles,
+    receive_results,
+    suite_for,
+)
+from hilnas.hil.timing import has_timing
 from hilnas.hil.timing_suite import measure_suite
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -18,37 +28,45 @@ from virtual_boards import selection, virtual_board
 
 TOLERANCE = 0.02
 SUITE = load_suite()
+BOARDS = {"cortex-m7": "nucleo-h743zi2", "cortex-m4": "nucleo-l4r5zi"}
+EVERY = [pytest.param(core, item, id=f"{core}-{item.name}") for core in SUITES for item in load_suite(core)]
 DOCUMENT = Path(__file__).parents[3] / "docs" / "timing.md"
 FEW = frozenset(item.name for item in SUITE[:3])
 
 
 @pytest.fixture(scope="module")
-def modelled() -> dict[str, float]:
-    run = measure_suite(load_board("nucleo-h743zi2"), "emulator")
-    return {item.name: cycles for item, cycles in zip(run.suite, run.cycles, strict=True)}
+def modelled() -> dict[tuple[str, str], float]:
+    """Cycles by core and benchmark."""
+    runs = {core: measure_suite(load_board(BOARDS[core]), "emulator") for core in SUITES}
+    return {(core, item.name): cycles for core, run in runs.items() for item, cycles in zip(run.suite, run.cycles, strict=True)}
 
 
-def test_suite_is_large_enough() -> None:
-    assert len(SUITE) >= 60
-    assert len({item.name for item in SUITE}) == len(SUITE)
+@pytest.mark.parametrize("core", SUITES)
+def test_suite_is_large_enough(core: str) -> None:
+    suite = load_suite(core)
+    assert len(suite) >= 60
+    assert len({item.name for item in suite}) == len(suite)
 
 
-@pytest.mark.parametrize("item", SUITE, ids=lambda item: item.name)
-def test_model_agrees_with_the_source(item: Microbenchmark, modelled: dict[str, float]) -> None:
-    assert modelled[item.name] == pytest.approx(item.cycles, rel=TOLERANCE), item.source
+@pytest.mark.parametrize(("core", "item"), EVERY)
+def test_model_agrees_with_the_source(core: str, item: Microbenchmark, modelled: dict[tuple[str, str], float]) -> None:
+    assert modelled[core, item.name] == pytest.approx(item.cycles, rel=TOLERANCE), item.source
 
 
-def test_loops_are_long_enough() -> None:
-    assert all(item.passes * item.cycles >= 20 for item in SUITE)
+@pytest.mark.parametrize("core", SUITES)
+def test_loops_are_long_enough(core: str) -> None:
+    assert all(item.passes * item.cycles >= 20 for item in load_suite(core))
 
 
-def test_document_has_the_table(modelled: dict[str, float]) -> None:
-    tables = DOCUMENT.read_text().split("<!-- micro-benchmarks begin -->")[1]
+@pytest.mark.parametrize("core", SUITES)
+def test_document_has_the_table(core: str, modelled: dict[tuple[str, str], float]) -> None:
+    tables = DOCUMENT.read_text().split(f"<!-- micro-benchmarks of {core} begin -->")[1].split("<!--")[0]
     rows = [line.strip("| ").split(" | ") for line in tables.splitlines() if line.startswith("| `")]
-    assert len(rows) == len(SUITE), "run benchmarks/timing_table.py"
-    for item, (body, expected, cycles, source) in zip(SUITE, rows, strict=True):
+    suite = load_suite(core)
+    assert len(rows) == len(suite), "run benchmarks/timing_table.py"
+    for item, (body, expected, cycles, source) in zip(suite, rows, strict=True):
         assert (body, float(expected), source) == (f"`{item.body}`", item.cycles, item.source), "run benchmarks/timing_table.py"
-        assert float(cycles) == pytest.approx(modelled[item.name], rel=TOLERANCE), "run benchmarks/timing_table.py"
+        assert float(cycles) == pytest.approx(modelled[core, item.name], rel=TOLERANCE), "run benchmarks/timing_table.py"
 
 
 def test_table_has_a_row_for_each_benchmark() -> None:
@@ -56,7 +74,7 @@ def test_table_has_a_row_for_each_benchmark() -> None:
     assert sum(line.startswith("| `") for line in table.splitlines()) == len(SUITE)
 
 
-@pytest.mark.parametrize("board", [name for name in board_names() if load_board(name).caches is not None])
+@pytest.mark.parametrize("board", [name for name in board_names() if has_timing(load_board(name))])
 def test_every_board_with_a_timing_model_measures_what_holds_for_it(board: str) -> None:
     run = measure_suite(load_board(board), "emulator")
     assert run.suite == suite_for(load_board(board))
