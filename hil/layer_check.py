@@ -20,7 +20,6 @@ from hilnas.firmware.image import MODEL_COPY, FirmwareImage
 from hilnas.firmware.written import Written, written_by_mark
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
-from hilnas.hil.emulator.native import StopReason
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import Tensor
 from hilnas.hil.targets.emulator import LAYER_MARK, SLICE_INSTRUCTIONS, MachineTransport
@@ -142,7 +141,7 @@ def check_layers_on_emulator(
         def read(memory: str, offset: int, size: int) -> bytes:
             return machine.read_memory(arenas[memory] + offset, size)
 
-        transport = _MarkedTransport(machine, lambda: check.at_mark(read))
+        transport = MachineTransport(machine, SLICE_INSTRUCTIONS, at_symbol=lambda: check.at_mark(read))
         session = Session(transport, image, Patience(reply_s=LIMIT_S, run_s=LIMIT_S, attempts=1))
         session.connect()
         for tensors in inputs:
@@ -152,22 +151,3 @@ def check_layers_on_emulator(
             check.finish()
             advance(1)
     return check
-
-
-class _MarkedTransport(MachineTransport):
-    """The UART of a machine that stops at the mark of layers, where `at_mark` is called."""
-
-    def __init__(self, machine: Machine, at_mark: Callable[[], None]) -> None:
-        super().__init__(machine, SLICE_INSTRUCTIONS)
-        self._stopping = machine
-        self._at_mark = at_mark
-
-    def read(self, timeout_s: float) -> bytes:
-        """See `Transport`."""
-        while not (data := self._stopping.receive()):
-            reason = self._stopping.run(SLICE_INSTRUCTIONS).reason
-            if reason is StopReason.SYMBOL:
-                self._at_mark()
-            elif reason is StopReason.IDLE:
-                return self._stopping.receive()
-        return data

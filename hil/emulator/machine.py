@@ -133,19 +133,28 @@ class Machine:
         self.reset()
 
     def reset(self) -> None:
-        """Puts core and peripherals into reset and starts at the vector table, at the start of the board's code memory."""
+        """Puts core and peripherals into reset and starts at the vector table, at the start of the board's code memory.
+
+        Raises:
+            TargetError: there is no vector table.
+        """
         vectors = self.board.memories[self.board.placement.text].base
-        self._library.machine_reset(self._handle, vectors)
+        if not self._library.machine_reset(self._handle, vectors):
+            raise _cannot_start(vectors)
 
     def start_any(self, start: Start) -> None:
         """Puts core and peripherals into reset and starts a firmware that was not made for this machine.
 
         From now on peripherals that are not modelled read as zero, what cannot be done is noted, exceptions are taken, and a branch
         to itself ends the run.
+
+        Raises:
+            TargetError: the emulation library refuses to start.
         """
         heap = (c.c_uint32 * 4)(start.heap_base, start.heap_limit, start.stack_pointer, 0)
         self._library.machine_take_any_firmware(self._handle, heap, float(self.board.clock_hz))
-        self._library.machine_start(self._handle, start.vectors, start.stack_pointer, start.entry)
+        if not self._library.machine_start(self._handle, start.vectors, start.stack_pointer, start.entry):
+            raise _cannot_start(start.vectors)
 
     def set_timing(self, timing: c.Structure) -> None:
         """Takes its time from a model (`TimingModel.machine_timing`), which must live longer. Before the first run."""
@@ -171,12 +180,22 @@ class Machine:
         return {row.address: row.count for row in rows}
 
     def mark_calls(self, symbol: str) -> None:
-        """Notes every call of a function from now on."""
-        self._library.machine_mark_calls(self._handle, self.elf.address_of(symbol))
+        """Notes every call of a function from now on.
+
+        Raises:
+            InputError: the ELF has no such function, or too many are marked.
+        """
+        if not self._library.machine_mark_calls(self._handle, self.elf.address_of(symbol)):
+            raise _too_many("marks", symbol)
 
     def stop_at(self, symbol: str) -> None:
-        """Makes `run` stop whenever a function is about to be entered."""
-        self._library.machine_stop_at(self._handle, self.elf.address_of(symbol))
+        """Makes `run` stop whenever a function is about to be entered.
+
+        Raises:
+            InputError: the ELF has no such function, or it would stop at too many.
+        """
+        if not self._library.machine_stop_at(self._handle, self.elf.address_of(symbol)):
+            raise _too_many("stops at", symbol)
 
     def run(self, instructions: int) -> Stop:
         """Runs `instructions` more, or until the machine stops. Stops only between blocks of code: a few more may run.
@@ -272,3 +291,11 @@ class Machine:
             name = _EXCEPTIONS.get(number, f"exception {number}")
             return TargetError(f"the firmware raised {name} {place}, and the emulator finds no handler that it could run", _ON_QEMU)
         return TargetError(f"the emulation failed {place}: Unicorn error {stop.detail}", _ON_QEMU)
+
+
+def _cannot_start(vectors: int) -> TargetError:
+    return TargetError(f"the emulated core cannot start from the vector table at {vectors:#010x}", "Is the board's code memory there?")
+
+
+def _too_many(verb: str, symbol: str) -> InputError:
+    return InputError(f"the emulator {verb} no more functions: {symbol} is one too many", "Name fewer functions.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -28,11 +28,15 @@ SLICE_INSTRUCTIONS = 20_000_000
 
 
 class MachineTransport:
-    """The UART of a machine: reading runs it, `slice_instructions` at a time, until it says something or waits for the host."""
+    """The UART of a machine: reading runs it, `slice_instructions` at a time, until it says something or waits for the host.
 
-    def __init__(self, machine: Machine, slice_instructions: int) -> None:
+    `at_symbol` is called wherever the machine stops at a function (`Machine.stop_at`), which is then entered.
+    """
+
+    def __init__(self, machine: Machine, slice_instructions: int, at_symbol: Callable[[], None] = lambda: None) -> None:
         self._machine = machine
         self._slice = slice_instructions
+        self._at_symbol = at_symbol
 
     def read(self, timeout_s: float) -> bytes:
         """See `Transport`. An idle machine says nothing more, however long one waits.
@@ -42,8 +46,13 @@ class MachineTransport:
         """
         give_up = time.monotonic() + timeout_s
         while not (data := self._machine.receive()):
-            if time.monotonic() > give_up or self._machine.run(self._slice).reason in _SILENT:
+            if time.monotonic() > give_up:
+                break
+            reason = self._machine.run(self._slice).reason
+            if reason in _SILENT:
                 return self._machine.receive()
+            if reason is StopReason.SYMBOL:
+                self._at_symbol()
         return data
 
     def write(self, data: bytes) -> None:

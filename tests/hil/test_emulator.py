@@ -14,7 +14,8 @@ from hilnas.errors import BoardError, InputError, TargetError, TargetTimeoutErro
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.emulator.native import StopReason
-from hilnas.hil.targets.emulator import EmulatorTarget
+from hilnas.hil.session import Patience, Session
+from hilnas.hil.targets.emulator import LAYER_MARK, EmulatorTarget, MachineTransport
 from hilnas.hil.timing import TimingMode
 
 BOARD = "nucleo-h743zi2"
@@ -113,6 +114,38 @@ def test_the_stack_is_measured(tiny: Any) -> None:
 def test_a_hang_names_the_layer(tiny: Any) -> None:
     with pytest.raises(TargetTimeoutError, match=r"in layer 1 \(plus_one, ADD\)"):
         run(tiny, "for (;;) { }", target=EmulatorTarget(slice_instructions=100_000, limit_s=0.5))
+
+
+@pytest.mark.parametrize("hang", ["for (;;) { }", '__asm volatile("1: wfi\\n b 1b");'])
+def test_a_hang_ends_also_where_the_machine_stops_at_every_layer(tiny: Any, hang: str) -> None:
+    image = tiny.build(BOARD, hang)
+    marks: list[str] = []
+    with Machine(load_board(BOARD), read_elf(image.elf)) as machine:
+        machine.stop_at(LAYER_MARK)
+        transport = MachineTransport(machine, 100_000, at_symbol=lambda: marks.append("layer"))
+        session = Session(transport, image, Patience(reply_s=0.5, run_s=0.5, attempts=1))
+        session.connect()
+        with pytest.raises(TargetTimeoutError, match=r"in layer 1 \(plus_one, ADD\)"):
+            session.infer(tiny.inputs[0], take_exits=False)
+    assert len(marks) == 2
+
+
+def test_more_functions_than_it_can_watch_are_refused(tiny: Any) -> None:
+    with Machine(load_board(BOARD), read_elf(tiny.build(BOARD).elf)) as machine:
+        for watch in (machine.stop_at, machine.mark_calls):
+            with pytest.raises(InputError, match="hilnas_run is one too many"):
+                for _ in range(1000):
+                    watch("hilnas_run")
+
+
+def test_a_board_without_a_vector_table_cannot_start(tiny: Any) -> None:
+    """The core would start from what an earlier image left there."""
+    board = load_board(BOARD)
+    with Machine(board, read_elf(tiny.build(BOARD).elf)) as machine:
+        elsewhere = board.memories["flash"].model_copy(update={"base": 0x0900_0000})
+        machine.board = board.model_copy(update={"memories": board.memories | {board.placement.text: elsewhere}})
+        with pytest.raises(TargetError, match="vector table at 0x09000000"):
+            machine.reset()
 
 
 def test_a_ready_bit_that_never_comes_is_named(tiny: Any) -> None:
