@@ -10,7 +10,7 @@ from pathlib import Path
 from hilnas.hil.flashers.failures import no_answer, no_permission, no_power, no_probe, not_verified, probe_busy, write_protected, wrong_part
 from hilnas.hil.flashers.tool import Job, ToolFlasher
 
-# DBGMCU_IDCODE: RM0385; RM0433, RM0399 and RM0455.
+# DBGMCU_IDCODE: RM0385 and RM0432; RM0433, RM0399 and RM0455.
 _IDCODE_F7_L4, _IDCODE_H7 = 0xE0042000, 0x5C001000
 
 

@@ -270,13 +270,23 @@ def test_a_path_with_blanks_and_brackets_reaches_openocd_as_one_word(stand_ins: 
     assert r"my\ \[image\]\ \$x\;\ \{y\}/firmware.elf" in stand_ins.calls[0]
 
 
-@pytest.mark.parametrize(("idcode", "ends_well"), [(0x20036450, True), (0x10036480, False)])
-def test_openocd_writes_to_no_other_part(elf: Path, tmp_path: Path, idcode: int, ends_well: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "register", "idcode", "ends_well"),
+    [
+        ("nucleo-h743zi2", 0x5C001000, 0x20036450, True),
+        ("nucleo-h743zi2", 0x5C001000, 0x10036480, False),
+        ("stm32f746g-disco", 0xE0042000, 0x10016449, True),
+        ("nucleo-l4r5zi", 0xE0042000, 0x10016470, True),
+        ("nucleo-l4r5zi", 0xE0042000, 0x10016461, False),
+    ],
+)
+def test_openocd_writes_to_no_other_part(elf: Path, tmp_path: Path, name: str, register: int, idcode: int, ends_well: bool) -> None:
     """The very commands, in the real OpenOCD, with a memory that is made up: there is no probe to read it over."""
-    assert BOARD.flashing is not None
-    (arguments,) = OpenOcd().commands(Job(elf, BOARD, BOARD.flashing, None, under_reset=False, folder=tmp_path))
+    board = load_board(name)
+    assert board.flashing is not None
+    (arguments,) = OpenOcd().commands(Job(elf, board, board.flashing, None, under_reset=False, folder=tmp_path))
     check = next(argument for argument in map(str, arguments) if "read_memory" in argument)
-    made_up = f"proc read_memory {{address width count}} {{ if {{$address != 0x5C001000}} {{ error address }}; return {idcode:#x} }}"
+    made_up = f"proc read_memory {{address width count}} {{ if {{$address != {register}}} {{ error address }}; return {idcode:#x} }}"
     command = ["openocd", "-c", made_up, "-c", check, "-c", "echo written; shutdown"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == ends_well == ("written" in done.stderr)

@@ -101,10 +101,17 @@ _CORE = ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard", "-O2")
 _NEWLIB = ("--specs=nano.specs", "--specs=rdimon.specs", "-u", "_printf_float", "-lm")
 
 
-def compile_hosted(source: str, folder: Path, library: Path | None = None, flash: int = 0x08000000, ram: int = 0x24000000) -> Path:
+def compile_hosted(
+    source: str,
+    folder: Path,
+    library: Path | None = None,
+    flash: int = 0x08000000,
+    ram: int = 0x24000000,
+    core: tuple[str, ...] = _CORE,
+) -> Path:
     """Compiles C as others do: vendor-like start-up code and linker script, newlib, semihosting; and a library of C.
 
-    Code is in flash and all data in one RAM: those of a STM32H743, or at other addresses.
+    Code is in flash and all data in one RAM: those of a STM32H743, or at other addresses and for another core.
     """
     (folder / "main.c").write_text(source)
     (folder / "startup.c").write_text(STARTUP)
@@ -113,7 +120,7 @@ def compile_hosted(source: str, folder: Path, library: Path | None = None, flash
     sources = [folder / "main.c", folder / "startup.c"]
     if library is not None:
         sources += [*sorted(library.glob("*.c")), *sorted(library.glob("*.S")), f"-I{library}"]
-    ARM.run([*_CORE, *sources, "-nostartfiles", "-T", folder / "flash.ld", *_NEWLIB, "-o", elf])
+    ARM.run([*core, *sources, "-nostartfiles", "-T", folder / "flash.ld", *_NEWLIB, "-o", elf])
     return elf
 
 

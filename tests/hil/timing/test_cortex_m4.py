@@ -141,6 +141,20 @@ def test_what_the_firmware_empties_is_read_again(compile_m4: Compile, l4r5: Boar
     assert WAIT_STATES * 512 / WORD <= emptied - kept <= (WAIT_STATES + 1) * (512 / WORD + 8)
 
 
+def test_it_runs_what_others_made(programs: ModuleType, tmp_path: Path, l4r5: Board) -> None:
+    """Vendor-like start-up code and newlib, compiled for the Cortex-M4."""
+    source = """#include <stdio.h>
+    void mark(void) { __asm volatile(""); }
+    int main(void) { mark(); printf("%d %.3f\\n", 6 * 7, (double)(1.0f / 3)); mark(); return 0; }"""
+    elf = programs.compile_hosted(source, tmp_path, ram=0x20000000, core=(f"-mcpu={l4r5.core}", f"-mfpu={l4r5.fpu}", "-mfloat-abi=hard"))
+    heard: list[bytes] = []
+    result = run_elf(elf, l4r5, RunOptions(mark="mark", profile=True), heard.append)
+    assert b"".join(heard) == b"42 0.333\n"
+    assert result.warnings == ()
+    assert result.profile is not None and sum(result.profile.causes.values()) == result.cycles
+    assert result.intervals[0].cycles > result.intervals[0].instructions
+
+
 def test_it_says_what_core_it_is(compile_m4: Compile, l4r5: Board) -> None:
     source = 'void reset(void) { if (*(volatile uint32_t *)0xE000ED00 >> 4 == 0x410FC24) semihosting(4, "M4\\n"); finish(); }'
     heard: list[bytes] = []
