@@ -7,10 +7,11 @@ from math import floor, frexp
 
 import numpy as np
 
-from hilnas.firmware.graph import Graph, Quantization, Tensor
+from hilnas.firmware.graph import Graph, Tensor
 from hilnas.firmware.interface import MODEL_HEADER, Interface
 from hilnas.firmware.kernel import Constants, Table
 from hilnas.firmware.lower import Layer, Program
+from hilnas.firmware.lowering import quantization_of
 from hilnas.firmware.plan import MemoryPlan
 from hilnas.firmware.segments import Segment
 
@@ -319,7 +320,7 @@ def exit_constants(graph: Graph, exit_index: int) -> Constants:
     """The parameters of the decision at an exit; see kernels/exit.c for their formats."""
     assert graph.exits is not None
     logits = graph.tensors[graph.outputs[exit_index]]
-    scale = _quantization(logits).scale
+    scale = quantization_of(logits).scale
     fraction, exponent = frexp(scale)
     differences = np.arange(256, dtype=np.float64)
     exponentials = np.rint(np.exp(-differences * scale) * 2.0**31).astype(np.int64)
@@ -332,11 +333,6 @@ def exit_constants(graph: Graph, exit_index: int) -> Constants:
         ("exponentials", "@exponentials"),
     )
     return Constants("hilnas_exit", fields, (Table("exponentials", "uint32_t", exponentials),))
-
-
-def _quantization(tensor: Tensor) -> Quantization:
-    assert tensor.quantization is not None
-    return tensor.quantization
 
 
 def _comment(name: str) -> str:

@@ -14,6 +14,7 @@ from hilnas.firmware.fusion import fuse
 from hilnas.firmware.interface import MODEL_HEADER, Interface
 from hilnas.firmware.kernel import AssemblyRoutine
 from hilnas.firmware.lower import Program, lower
+from hilnas.firmware.lowering import KernelSet
 from hilnas.firmware.plan import MemoryPlan, PlanRequest
 from hilnas.firmware.reader import read_model
 
@@ -76,19 +77,17 @@ def compile_model(
     name: str,
     memories: Mapping[str, int],
     sections: Mapping[str, str],
-    dsp: bool = True,
-    assembly: bool = True,
+    kernel_set: KernelSet = KernelSet.ASSEMBLY,
     request: PlanRequest = DEFAULT_REQUEST,
 ) -> CompiledModel:
-    """Compiles the .tflite file `content` to C. `memories`, `sections`, `dsp` and `assembly` are as in
-    `plan_memory`, `generate` and `lower`.
+    """Compiles the .tflite file `content` to C. `memories`, `sections` and `kernel_set` are as in `plan_memory`, `generate` and `lower`.
 
     Raises:
         ModelError: the file is damaged or holds what the engine does not support, or its input cannot be taken by rows as requested.
         BudgetError: no memory plan is as small as requested.
         DoesNotFitError: the tensors do not fit the memories.
     """
-    program = lower(fuse(read_model(content, name)), dsp, assembly)
+    program = lower(fuse(read_model(content, name)), kernel_set)
     plan = request.plan(program, memories)
     digest = sha256(content)
     source = generate(program, plan, sections, _origin(name, digest))

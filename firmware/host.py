@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hilnas.errors import BuildError
 from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel, compile_model
+from hilnas.firmware.lowering import KernelSet
 from hilnas.firmware.plan import PlanRequest
 from hilnas.firmware.toolchain import HOST, KERNELS_FOLDER, RUNTIME_FOLDER, WARNINGS, compile_kernels
 
@@ -70,18 +71,22 @@ class HostModel:
 
 
 def build_host(
-    content: bytes, name: str = "model", dsp: bool = False, flags: Sequence[str] = (), request: PlanRequest = DEFAULT_REQUEST
+    content: bytes,
+    name: str = "model",
+    kernel_set: KernelSet = KernelSet.PORTABLE,
+    flags: Sequence[str] = (),
+    request: PlanRequest = DEFAULT_REQUEST,
 ) -> HostModel:
     """Compiles a .tflite file for this computer and loads it. `flags` are further compiler flags, `request` is as in `compile_model`.
 
-    With `dsp` it runs the kernels of the DSP extension, the extension's instructions being emulated: slower, for tests.
+    With the kernels of the DSP extension its instructions are emulated: slower, for tests. Assembly cannot be had here.
 
     Raises:
         ModelError: the file is damaged or holds what the engine does not support.
         ToolMissingError: there is no C compiler.
         BuildError: it failed.
     """
-    compiled = compile_for_host(content, name, dsp, request)
+    compiled = compile_for_host(content, name, kernel_set, request)
     with tempfile.TemporaryDirectory(prefix="hilnas-") as folder:
         compiled.write(Path(folder))
         library = Path(folder) / "model.so"
@@ -92,9 +97,11 @@ def build_host(
             raise BuildError(f"the library of {name} cannot be loaded: {error}") from error
 
 
-def compile_for_host(content: bytes, name: str, dsp: bool = False, request: PlanRequest = DEFAULT_REQUEST) -> CompiledModel:
+def compile_for_host(
+    content: bytes, name: str, kernel_set: KernelSet = KernelSet.PORTABLE, request: PlanRequest = DEFAULT_REQUEST
+) -> CompiledModel:
     """Compiles a .tflite file to C for this computer; see `build_host`."""
-    return compile_model(content, name, _MEMORY, _SECTIONS, dsp, assembly=False, request=request)
+    return compile_model(content, name, _MEMORY, _SECTIONS, kernel_set, request)
 
 
 def link_shared(compiled: CompiledModel, folder: Path, target: Path, flags: Sequence[str] = ()) -> None:

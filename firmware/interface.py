@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from hilnas.firmware.graph import Graph, Tensor
 
 MODEL_HEADER = "hilnas_model.h"
-_LINE = 120
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Interface:
     """The arguments of these functions for a graph, whose input comes by rows or not. Exits keep their names, of other tensors there are
     one or several."""
 
-    def __init__(self, graph: Graph, by_rows: bool = False) -> None:
+    def __init__(self, graph: Graph, by_rows: bool) -> None:
         self.by_rows = by_rows
         exits = len(graph.exits) if graph.exits else 0
         self.exits = graph.exits

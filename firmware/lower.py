@@ -17,7 +17,7 @@ from hilnas.firmware.kernel import Constants, Kernel
 from hilnas.firmware.lower_elementwise import ELEMENTWISE, LOOKUP
 from hilnas.firmware.lower_lstm import LSTM
 from hilnas.firmware.lower_movement import MOVEMENT
-from hilnas.firmware.lowering import Lowering
+from hilnas.firmware.lowering import KernelSet, Lowering
 
 _LOOKUPS = ("HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "TANH")
 _ELEMENTWISE = ("MAXIMUM", "MINIMUM", "MUL", "SUB")
@@ -105,9 +105,8 @@ class Program:
         return sum(layer.kernel.constant_bytes for layer in self.layers)
 
 
-def lower(graph: Graph, dsp: bool = True, assembly: bool = True) -> Program:
-    """The layers of a fused graph, each with the first way to compile it that suits. `dsp`: the target has the instructions of the DSP
-    extension, be it by emulation; `assembly`: it is a core that has them.
+def lower(graph: Graph, kernel_set: KernelSet = KernelSet.ASSEMBLY) -> Program:
+    """The layers of a fused graph, each with the first way to compile it that suits and whose kernel is in the set.
 
     Constants may be placeholders: what is chosen for them is what is chosen for all but extreme weights.
 
@@ -122,7 +121,7 @@ def lower(graph: Graph, dsp: bool = True, assembly: bool = True) -> Program:
         # TensorFlow names a fused operator after all that went into it.
         name = graph.output_of(operator).name.split(";")[0]
         exit_index = exits.pop(graph.storage(operator.outputs[0]), None)
-        ways = (way for way in LOWERINGS[operator.op] if (dsp or not way.dsp) and (assembly or not way.assembly))
+        ways = (way for way in LOWERINGS[operator.op] if way.kernel_set <= kernel_set)
         lowering = next(way for way in ways if way.suits(graph, operator))
         batch = graph.output_of(operator).shape[0] if operator.op in _IMAGE_BY_IMAGE else 1
         macs = multiply_accumulates(graph, operator)

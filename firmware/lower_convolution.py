@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from hilnas.firmware.alignment import round_up
 from hilnas.firmware.fixed_point import activation_range, scale_accumulator
 from hilnas.firmware.graph import Convolution, Graph, Operator, Tensor
 from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise, Table
@@ -16,6 +17,7 @@ from hilnas.firmware.lowering import (
     CHANNEL_BYTES,
     MAX_SHIFT,
     Fields,
+    KernelSet,
     Lowering,
     biases_of,
     channel_multipliers,
@@ -138,14 +140,10 @@ def _output_of(graph: Graph, operator: Operator, accumulator: int, multiplier: i
     return max(low, min(high, scale_accumulator(accumulator, multiplier, shift) + output.zero_point))
 
 
-def _up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
-
-
 def _packed_shape(graph: Graph, operator: Operator) -> tuple[int, int, int]:
     """Output channels, window rows, and bytes of a run of inputs, as the packed weights hold them."""
     filters, rows, columns, inputs = graph.input_of(operator, 1).shape
-    return _up(filters, GROUP), rows, _up(columns * inputs, 4)
+    return round_up(filters, GROUP), rows, round_up(columns * inputs, 4)
 
 
 def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
@@ -201,7 +199,7 @@ def _lane_kernel(graph: Graph, operator: Operator) -> Kernel:
     weights, output = graph.input_of(operator, 1), graph.output_of(operator)
     taps, stride = _lane_taps(graph, operator), cast("Convolution", operator.attributes).strides[1]
     rows = weights.shape[1]
-    lanes = (_up(output.shape[2], 4) * stride + taps + 1) & ~1
+    lanes = (round_up(output.shape[2], 4) * stride + taps + 1) & ~1
     return Kernel(
         f"hilnas_convolve_depthwise_{taps}_{stride}",
         "depthwise_convolution_dsp.c",
@@ -232,5 +230,5 @@ def _lane_constants(graph: Graph, operator: Operator) -> Constants:
 
 
 PORTABLE = Lowering(_portable_kernel, portable_constants)
-PACKED = Lowering(_packed_kernel, _packed_constants, _packed_suits, dsp=True)
-LANES = Lowering(_lane_kernel, _lane_constants, _lane_suits, dsp=True)
+PACKED = Lowering(_packed_kernel, _packed_constants, _packed_suits, kernel_set=KernelSet.DSP)
+LANES = Lowering(_lane_kernel, _lane_constants, _lane_suits, kernel_set=KernelSet.DSP)

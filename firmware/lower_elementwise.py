@@ -9,7 +9,17 @@ from hilnas.firmware.fixed_point import quantize_multiplier
 from hilnas.firmware.graph import Graph, Operator
 from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise, Table
 from hilnas.firmware.lower_operators import addition_multipliers
-from hilnas.firmware.lowering import Fields, Lowering, constant_operands, operand_bytes, operand_tables, output_field, quantization_of
+from hilnas.firmware.lowering import (
+    Fields,
+    Lowering,
+    array_field,
+    constant_operands,
+    operand_bytes,
+    operand_fields,
+    operand_tables,
+    output_field,
+    quantization_of,
+)
 from hilnas.firmware.operator_checks import broadcast_axes
 
 _FUNCTIONS = {
@@ -43,27 +53,20 @@ def _multipliers(graph: Graph, operator: Operator) -> tuple[tuple[int, int], tup
 
 def _constants(graph: Graph, operator: Operator) -> Constants:
     *operands, (multiplier, shift) = _multipliers(graph, operator)
-    texts = [
-        f"{{{quantization_of(graph.input_of(operator, position)).zero_point}, {factor}, {exponent}}}"
-        for position, (factor, exponent) in enumerate(operands)
-    ]
+    first, second = operand_fields(graph, operator, operands)
     shapes = (graph.output_of(operator).shape, graph.input_of(operator).shape, graph.input_of(operator, 1).shape)
-    sizes, first, second = broadcast_axes(*shapes)
+    sizes, first_strides, second_strides = broadcast_axes(*shapes)
     fields: Fields = (
-        ("sizes", _four(sizes, 1)),
-        ("first_strides", _four(first, 0)),
-        ("second_strides", _four(second, 0)),
-        ("first", texts[0]),
-        ("second", texts[1]),
+        ("sizes", array_field(sizes, 4, 1)),
+        ("first_strides", array_field(first_strides, 4, 0)),
+        ("second_strides", array_field(second_strides, 4, 0)),
+        ("first", first),
+        ("second", second),
         ("multiplier", str(multiplier)),
         ("shift", str(shift)),
         ("output", output_field(graph, operator)),
     )
     return Constants("hilnas_elementwise", fields, operand_tables(graph, operator, constant_operands(graph, operator)))
-
-
-def _four(values: tuple[int, ...], fill: int) -> str:
-    return "{" + ", ".join(map(str, (fill,) * (4 - len(values)) + values)) + "}"
 
 
 def _lookup_kernel(_graph: Graph, _operator: Operator) -> Kernel:

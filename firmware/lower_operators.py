@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from typing import cast
 
@@ -14,12 +13,15 @@ from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise, Table
 from hilnas.firmware.lowering import (
     MAX_SHIFT,
     Fields,
+    KernelSet,
     Lowering,
     adds_equal_shapes,
+    array_field,
     biases_of,
     data_of,
     fixed_kernel,
     geometry_field,
+    operand_fields,
     output_field,
     quantization_of,
     real_multipliers,
@@ -82,14 +84,11 @@ def _addition_is_bounded(graph: Graph, operator: Operator) -> bool:
 
 def _addition_constants(graph: Graph, operator: Operator) -> Constants:
     *operands, (multiplier, shift) = addition_multipliers(graph, operator)
-    texts = [
-        f"{{{quantization_of(graph.input_of(operator, position)).zero_point}, {factor}, {exponent}}}"
-        for position, (factor, exponent) in enumerate(operands)
-    ]
+    first, second = operand_fields(graph, operator, operands)
     fields: Fields = (
         ("elements", str(graph.output_of(operator).elements)),
-        ("first", texts[0]),
-        ("second", texts[1]),
+        ("first", first),
+        ("second", second),
         ("multiplier", str(multiplier)),
         ("shift", str(shift)),
         ("output", output_field(graph, operator)),
@@ -115,10 +114,6 @@ def _averages_lanes(graph: Graph, operator: Operator) -> bool:
     return operator.op == "AVERAGE_POOL_2D" and graph.input_of(operator).shape[3] % 4 == 0 and prod(window) <= 255
 
 
-def _three(values: Sequence[int], fill: int) -> str:
-    return "{" + ", ".join(map(str, (*(fill,) * (3 - len(values)), *values))) + "}"
-
-
 def _reduction_kernel(_graph: Graph, operator: Operator) -> Kernel:
     function = {"MEAN": "hilnas_reduce_mean", "REDUCE_MAX": "hilnas_reduce_maximum", "REDUCE_MIN": "hilnas_reduce_minimum"}[operator.op]
     return Kernel(function, "reduce.c", table_bytes=68)
@@ -136,10 +131,10 @@ def _reduction_constants(graph: Graph, operator: Operator) -> Constants:
     # The division by the number of elements goes into the multiplier, cut off to an integer (QuantizedMeanOrSum).
     bits = max(min(count.bit_length() - 1, 32, 31 + shift), 0)
     fields: Fields = (
-        ("kept", _three(kept[0], 1)),
-        ("kept_strides", _three(kept[1], 0)),
-        ("reduced", _three(reduced[0], 1)),
-        ("reduced_strides", _three(reduced[1], 0)),
+        ("kept", array_field(kept[0], 3, 1)),
+        ("kept_strides", array_field(kept[1], 3, 0)),
+        ("reduced", array_field(reduced[0], 3, 1)),
+        ("reduced_strides", array_field(reduced[1], 3, 0)),
         ("bias", str(-count * quantization_of(image).zero_point)),
         ("multiplier", str((multiplier << bits) // count)),
         ("shift", str(shift - bits)),
@@ -255,11 +250,14 @@ def _svdf_constants(graph: Graph, operator: Operator) -> Constants:
 FULLY_CONNECTED = Lowering(_connected_kernel, _connected_constants)
 ADD = Lowering(fixed_kernel("hilnas_add", "add.c", 44, RowWise(Order.PIXELS, "hilnas_add_rows")), _addition_constants, adds_equal_shapes)
 ADD_DSP = Lowering(
-    fixed_kernel("hilnas_add_dsp", "add_dsp.c", 44, RowWise(Order.PIXELS)), _addition_constants, _addition_is_bounded, dsp=True
+    fixed_kernel("hilnas_add_dsp", "add_dsp.c", 44, RowWise(Order.PIXELS)),
+    _addition_constants,
+    _addition_is_bounded,
+    kernel_set=KernelSet.DSP,
 )
 POOLING = Lowering(_pooling_kernel, _pooling_constants)
 AVERAGE_POOLING_DSP = Lowering(
-    fixed_kernel("hilnas_pool_average_dsp", "average_pool_dsp.c", 36), _pooling_constants, _averages_lanes, dsp=True
+    fixed_kernel("hilnas_pool_average_dsp", "average_pool_dsp.c", 36), _pooling_constants, _averages_lanes, kernel_set=KernelSet.DSP
 )
 REDUCTION = Lowering(_reduction_kernel, _reduction_constants)
 LOG_SOFTMAX = Lowering(_log_softmax_kernel, _log_softmax_constants)

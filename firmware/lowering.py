@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import cast
 
 import numpy as np
@@ -21,22 +22,30 @@ MAX_SHIFT = 22
 """The largest shift with which the DSP kernels scale; see kernels/dsp.h."""
 
 
+class KernelSet(IntEnum):
+    """What a target can run: each set has the kernels of those before it."""
+
+    PORTABLE = 0
+    """C for any core."""
+    DSP = 1
+    """C with the instructions of the DSP extension, be it by emulation."""
+    ASSEMBLY = 2
+    """Routines in assembly, for a core that has the extension."""
+
+
 def _always(_graph: Graph, _operator: Operator) -> bool:
     return True
 
 
 @dataclass(frozen=True)
 class Lowering:
-    """One way to compile an operator: the kernel (from shapes alone), its constants, and which operators it suits.
-
-    `dsp`: it needs the DSP extension. `assembly`: it calls routines in assembly, so it needs a core that has the extension.
-    """
+    """One way to compile an operator: the kernel (from shapes alone), its constants, which operators it suits, and the smallest set that
+    has the kernel."""
 
     kernel: Callable[[Graph, Operator], Kernel]
     constants: Callable[[Graph, Operator], Constants]
     suits: Callable[[Graph, Operator], bool] = _always
-    dsp: bool = False
-    assembly: bool = False
+    kernel_set: KernelSet = KernelSet.PORTABLE
 
 
 def fixed_kernel(function: str, source: str, table_bytes: int, row_wise: RowWise | None = None) -> Callable[[Graph, Operator], Kernel]:
@@ -99,6 +108,19 @@ def real_multipliers(graph: Graph, operator: Operator, channels: int) -> list[fl
 def channel_multipliers(graph: Graph, operator: Operator, channels: int) -> list[tuple[int, int]]:
     """Multiplier and shift of each output channel."""
     return [quantize_multiplier(real) for real in real_multipliers(graph, operator, channels)]
+
+
+def array_field(values: Sequence[int], length: int, fill: int) -> str:
+    """An array of this length whose last elements are `values`, and `fill` before them."""
+    return "{" + ", ".join(map(str, (*(fill,) * (length - len(values)), *values))) + "}"
+
+
+def operand_fields(graph: Graph, operator: Operator, multipliers: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+    """A hilnas_operand for each input, from its multiplier and shift."""
+    return tuple(
+        f"{{{quantization_of(graph.input_of(operator, position)).zero_point}, {multiplier}, {shift}}}"
+        for position, (multiplier, shift) in enumerate(multipliers)
+    )
 
 
 def output_field(graph: Graph, operator: Operator) -> str:

@@ -27,9 +27,9 @@ from hilnas.firmware.movement import collapsed, strides_of
 from hilnas.firmware.operator_attributes import dilated, window_outputs
 
 
-def _shape_is(tensor: Tensor, expected: tuple[int, ...], what: str = "output") -> Iterator[str]:
+def _output_is(tensor: Tensor, expected: tuple[int, ...]) -> Iterator[str]:
     if tensor.shape != expected:
-        yield f"{what} {tensor.name!r} has shape {list(tensor.shape)}, it should be {list(expected)}"
+        yield f"output {tensor.name!r} has shape {list(tensor.shape)}, it should be {list(expected)}"
 
 
 def _weights_are_symmetric(weights: Tensor, channels: int) -> Iterator[str]:
@@ -88,7 +88,7 @@ def convolution_problems(graph: Graph, operator: Operator) -> Iterator[str]:
         yield f"weights {list(weights.shape)} do not divide {image.shape[3]} input channels into groups"
     extent = (dilated(weights.shape[1], attributes.dilations[0]), dilated(weights.shape[2], attributes.dilations[1]))
     rows, columns = _image_windows(image, attributes.padding, extent, attributes.strides)
-    yield from _shape_is(output, (image.shape[0], rows, columns, channels))
+    yield from _output_is(output, (image.shape[0], rows, columns, channels))
     yield from _weights_are_symmetric(weights, channels)
     yield from _bias_fits(graph, operator, channels)
     yield from _scales_agree(_weighted_ratios(graph, operator))
@@ -99,7 +99,7 @@ def pooling_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     image, output = graph.input_of(operator), graph.output_of(operator)
     attributes = cast("Pooling", operator.attributes)
     rows, columns = _image_windows(image, attributes.padding, attributes.window, attributes.strides)
-    yield from _shape_is(output, (image.shape[0], rows, columns, image.shape[3]))
+    yield from _output_is(output, (image.shape[0], rows, columns, image.shape[3]))
     yield from _same_quantization(graph, operator)
 
 
@@ -122,7 +122,7 @@ def elementwise_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     except ValueError:
         yield f"shapes {list(first.shape)} and {list(second.shape)} do not fit each other"
         return
-    yield from _shape_is(output, shape)
+    yield from _output_is(output, shape)
     if len(broadcast_axes(output.shape, first.shape, second.shape)[0]) > 4:
         yield f"shapes {list(first.shape)} and {list(second.shape)} repeat each other along too many axes"
 
@@ -174,7 +174,7 @@ def hard_swish_problems(graph: Graph, operator: Operator) -> Iterator[str]:
 def log_softmax_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     """Of LOG_SOFTMAX."""
     values, output = graph.input_of(operator), graph.output_of(operator)
-    yield from _shape_is(output, values.shape)
+    yield from _output_is(output, values.shape)
     if _scale(output) != 1 / 16 or output.quantization is None or output.quantization.zero_point != 127:
         yield "output must have scale 1/16 and zero point 127"
     yield from _exponents_fit(values, 1.0, 2048)
@@ -237,7 +237,7 @@ def pad_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     image, output = graph.input_of(operator), graph.output_of(operator)
     pad = cast("Pad", operator.attributes)
     shape = tuple(size + before + after for size, before, after in zip(image.shape, pad.before, pad.after, strict=True))
-    yield from _shape_is(output, shape)
+    yield from _output_is(output, shape)
     yield from _same_quantization(graph, operator)
 
 
@@ -252,7 +252,7 @@ def movement_problems(graph: Graph, operator: Operator) -> Iterator[str]:
 def permutation_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     """Of TRANSPOSE."""
     image, output = graph.input_of(operator), graph.output_of(operator)
-    yield from _shape_is(output, tuple(image.shape[axis] for axis in cast("Permutation", operator.attributes).axes))
+    yield from _output_is(output, tuple(image.shape[axis] for axis in cast("Permutation", operator.attributes).axes))
     yield from _same_quantization(graph, operator)
 
 
@@ -292,7 +292,7 @@ def reshape_problems(graph: Graph, operator: Operator) -> Iterator[str]:
 def softmax_problems(graph: Graph, operator: Operator) -> Iterator[str]:
     """Of SOFTMAX."""
     values, output = graph.input_of(operator), graph.output_of(operator)
-    yield from _shape_is(output, values.shape)
+    yield from _output_is(output, values.shape)
     scale, zero_point = (1 / 256, -128) if output.dtype == "int8" else (1 / 65536, -32768)
     assert output.quantization is not None
     if abs(output.quantization.scale / scale - 1) > 1e-3 or output.quantization.zero_point != zero_point:

@@ -87,8 +87,8 @@ def _absent(role: str, count: int) -> tuple[Argument, ...]:
     return (Argument(role, (), optional=True),) * count
 
 
-def _unary(name: str, note: str = "") -> OperatorSpec:
-    return OperatorSpec(name, *_ONE, None, attributes.plain, checks.unary_problems, note)
+def _unary(name: str) -> OperatorSpec:
+    return OperatorSpec(name, *_ONE, None, attributes.plain, checks.unary_problems)
 
 
 def _moving(

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import inf, lcm
 
+from hilnas.firmware.alignment import round_up
 from hilnas.firmware.streaming import Distance
 
 ALIGNMENT = 8
 
 _MOVES, _MOVES_WHEN_CLOSE = 200, 30
-_CLOSE = 1.02
-"""Of the lower bound: no long search is made for less."""
+CLOSE = 1.02
+"""Of the lower bound: arenas that need no long search for smaller ones."""
 _DEAR = 1.1
 """Of the lower bound: what hot buffers in the first memory may cost."""
 _TO_THE_FRONT = 0.9
@@ -151,7 +152,7 @@ class Packing:
     def _search(self, order: list[int], bound: int, limit: float, chance: random.Random) -> Iterator[dict[int, int]]:
         """Ever smaller packings, all below `limit`."""
         for move in range(_MOVES):
-            if limit <= bound + ALIGNMENT or (move >= _MOVES_WHEN_CLOSE and limit <= _CLOSE * bound):
+            if limit <= bound + ALIGNMENT or (move >= _MOVES_WHEN_CLOSE and limit <= CLOSE * bound):
                 return
             offsets, failed = self._fit(order, limit - ALIGNMENT)
             if failed is None:
@@ -172,7 +173,7 @@ class Packing:
             around = [(one, offsets[one.number]) for one in self._neighbours[number] if one.number in offsets]
             places = set(self._borders)
             for one, place in around:
-                places.update((_up(place + one.size), *(place - distance for distance in one.closest)))
+                places.update((round_up(place + one.size, ALIGNMENT), *(place - distance for distance in one.closest)))
             for offset in sorted(places):
                 if 0 <= offset <= limit - size and self._is_free(offset, offset + size, around):
                     offsets[number] = offset
@@ -204,8 +205,4 @@ def arenas_of(placed: Iterable[Placed]) -> dict[str, int]:
 
 def _closest(distance: Distance) -> tuple[int, int]:
     """The smallest distances between two aligned places that are allowed: on the grid, and off it."""
-    return _up(distance.least, lcm(distance.grid, ALIGNMENT)), _up(distance.free)
-
-
-def _up(place: int, grid: int = ALIGNMENT) -> int:
-    return -(-place // grid) * grid
+    return round_up(distance.least, lcm(distance.grid, ALIGNMENT)), round_up(distance.free, ALIGNMENT)

@@ -17,7 +17,7 @@ from math import inf
 
 from hilnas.errors import BudgetError, DoesNotFitError
 from hilnas.firmware.lower import Program
-from hilnas.firmware.packing import Buffer, Packing, Placed, arenas_of
+from hilnas.firmware.packing import CLOSE, Buffer, Packing, Placed, arenas_of
 from hilnas.firmware.row_geometry import rows_read
 from hilnas.firmware.segments import Cuts, Lives, Segment, activations, lower_bound, ring_sizes, tensor_lives
 
@@ -28,8 +28,6 @@ INSTRUCTIONS_PER_MAC = 1.2
 
 _CUTS = 40
 """Cuts that are placed at most; the smallest one is taken."""
-_CLOSE = 1.02
-"""Of the lower bound: nothing smaller is looked for."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def _alternatives(cuts: Cuts, plans: Sequence[MemoryPlan]) -> Iterator[tuple[Seg
     waiting = [(cuts.least_peak, 0, cuts.smallest(), frozenset[Segment]())]
     while waiting:
         peak, _, cut, without = heappop(waiting)
-        if plans and min(plan.arena_bytes for plan in plans) <= max(peak, _CLOSE * cuts.least_peak):
+        if plans and min(plan.arena_bytes for plan in plans) <= max(peak, CLOSE * cuts.least_peak):
             return
         count = len(plans)
         yield cut

@@ -118,7 +118,7 @@ class Cuts:
         ModelError: rows of the input cannot be pushed.
     """
 
-    def __init__(self, program: Program, lives: Lives, budget: float, by_rows: bool = False) -> None:
+    def __init__(self, program: Program, lives: Lives, budget: float, by_rows: bool) -> None:
         finder = _Finder(program, lives, budget, by_rows)
         self._candidates = _candidates(finder)
         self._count = len(program.layers)

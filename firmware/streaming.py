@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 
+from hilnas.firmware.alignment import round_up
 from hilnas.firmware.kernel import Order, RowWise
 
-LARGEST_BLOCK = 255
 LARGEST_ROW = 65535
 """Of a hilnas_step."""
 
@@ -162,7 +162,7 @@ def _rings(stages: Sequence[Stage], kept: Iterable[int], steps: Sequence[Step], 
             most[stage.output] = max(most[stage.output], end - min(needed, default=end))
         done[step.stage] = end
     rows = {stage.output: stage.target.rows for stage in stages}
-    return tuple((tensor, min(rows[tensor], -(-count // block) * block)) for tensor, count in most.items())
+    return tuple((tensor, min(rows[tensor], round_up(count, block))) for tensor, count in most.items())
 
 
 def _distances(stages: Sequence[Stage], kept: Iterable[int], steps: Sequence[Step]) -> Iterator[tuple[tuple[int, int], Distance]]:
@@ -179,7 +179,7 @@ def _distances(stages: Sequence[Stage], kept: Iterable[int], steps: Sequence[Ste
                 continue
             grid = in_turns[0].source.pixel
             free = _least_distance(stages, steps, source, target, late=True)
-            yield (source, target), Distance(-(-least // grid) * grid, grid, free)
+            yield (source, target), Distance(round_up(least, grid), grid, free)
 
 
 def _least_distance(stages: Sequence[Stage], steps: Sequence[Step], source: int, target: int, late: bool) -> int:

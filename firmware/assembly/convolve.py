@@ -77,7 +77,7 @@ class Dot:
             _widen(routine, self)
         else:
             routine("ldr", _PX, f"[sp, #{_TILE}]")
-        _start_tile(routine, self)
+        _start_tile(routine)
         routine.label("group")
         _first_step(routine, self)
         if self.steps is None:
@@ -138,7 +138,7 @@ def _widen(routine: Routine, dot: Dot) -> None:
     routine("bne", routine.target("widen"))
 
 
-def _start_tile(routine: Routine, dot: Dot) -> None:
+def _start_tile(routine: Routine) -> None:
     routine("ldr", "r0", f"[sp, #{_OUTPUT}]")
     routine("ldr", _PW, f"[sp, #{_STREAM}]")
     routine("str", "r0", f"[sp, #{_OUTPUT_NOW}]")

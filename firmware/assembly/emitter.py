@@ -170,10 +170,6 @@ class Routine:
         """Appends an assembler directive."""
         self.lines.append(f"    {text}")
 
-    def comment(self, text: str) -> None:
-        """Appends a comment line."""
-        self.lines.append(f"    @ {text}")
-
     def extend(self, instructions: list[Instruction]) -> None:
         """Appends instructions."""
         self.lines.extend(instructions)

@@ -27,7 +27,7 @@ from hilnas.firmware.assembly.widen import MOST_CHANNELS, Widen
 from hilnas.firmware.fixed_point import activation_range
 from hilnas.firmware.graph import Convolution, Graph, Operator
 from hilnas.firmware.kernel import AssemblyRoutine, Constants, Kernel, Order, RowWise, Table
-from hilnas.firmware.lowering import Fields, Lowering, biases_of, channel_multipliers, data_of, geometry_field, quantization_of
+from hilnas.firmware.lowering import Fields, KernelSet, Lowering, biases_of, channel_multipliers, data_of, geometry_field, quantization_of
 
 PACKED_PARAMETERS = 52
 PLANAR_PARAMETERS = 60
@@ -296,5 +296,5 @@ def _planar_constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_planar_convolution", fields, (Table("stream", "uint32_t", stream.astype(np.int64)),), prototypes)
 
 
-CONVOLUTION = Lowering(_packed_kernel, _packed_constants, _packed_suits, assembly=True)
-DEPTHWISE = Lowering(_planar_kernel, _planar_constants, _planar_suits, assembly=True)
+CONVOLUTION = Lowering(_packed_kernel, _packed_constants, _packed_suits, kernel_set=KernelSet.ASSEMBLY)
+DEPTHWISE = Lowering(_planar_kernel, _planar_constants, _planar_suits, kernel_set=KernelSet.ASSEMBLY)

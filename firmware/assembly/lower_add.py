@@ -11,7 +11,7 @@ from hilnas.firmware.assembly.requantise import scaled
 from hilnas.firmware.fixed_point import activation_range, quantize_multiplier
 from hilnas.firmware.graph import Activation, Graph, Operator, Quantization
 from hilnas.firmware.kernel import Constants, Kernel, Order, RowWise
-from hilnas.firmware.lowering import Lowering, adds_equal_shapes, quantization_of
+from hilnas.firmware.lowering import KernelSet, Lowering, adds_equal_shapes, quantization_of
 
 _ROWS = RowWise(Order.PIXELS, "hilnas_add_fitted_rows", call_instructions=60)
 _HEADROOM = 20
@@ -56,4 +56,4 @@ def _constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_fitted_addition", (("elements", str(elements)), ("a", str(plane.a)), ("b", str(plane.b)), ("c", str(plane.c))))
 
 
-ADD = Lowering(_kernel, _constants, _suits, assembly=True)
+ADD = Lowering(_kernel, _constants, _suits, kernel_set=KernelSet.ASSEMBLY)

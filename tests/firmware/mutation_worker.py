@@ -48,8 +48,9 @@ class Engine:
     def __call__(self, content: bytes) -> str:
         from hilnas.firmware.compile import compile_model
         from hilnas.firmware.host import build_host
+        from hilnas.firmware.lowering import KernelSet
 
-        text = compile_model(content, "file", {"host": 2**28}, {"host": ".arena.host"}, dsp=False, assembly=False).source
+        text = compile_model(content, "file", {"host": 2**28}, {"host": ".arena.host"}, KernelSet.PORTABLE).source
         source = text.split("\n", 1)[1]
         if source not in self.known:
             model = build_host(content)

@@ -12,6 +12,7 @@ import pytest
 from hilnas.errors import ModelError
 from hilnas.firmware.host import compile_for_host, link_program
 from hilnas.firmware.host_library import build_host_folder
+from hilnas.firmware.lowering import KernelSet
 from hilnas.tflite.reference import ReferenceModel
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -43,17 +44,17 @@ def assert_equals_the_reference(content: bytes, program: Path, runs: int = 3) ->
     assert said == expected
 
 
-def sanitized(content: bytes, folder: Path, dsp: bool = False) -> Path:
-    compiled = compile_for_host(content, "model", dsp)
+def sanitized(content: bytes, folder: Path, kernel_set: KernelSet = KernelSet.PORTABLE) -> Path:
+    compiled = compile_for_host(content, "model", kernel_set)
     compiled.write(folder)
     link_program(compiled, folder, folder / "model", SANITIZERS)
     return folder / "model"
 
 
-@pytest.mark.parametrize("dsp", [False, True])
-def test_streamed_layers_stay_within_their_memory(tmp_path: Path, dsp: bool) -> None:
+@pytest.mark.parametrize("kernel_set", [KernelSet.PORTABLE, KernelSet.DSP])
+def test_streamed_layers_stay_within_their_memory(tmp_path: Path, kernel_set: KernelSet) -> None:
     content = inverted_residuals(18, 15, 0)
-    assert_equals_the_reference(content, sanitized(content, tmp_path, dsp))
+    assert_equals_the_reference(content, sanitized(content, tmp_path, kernel_set))
 
 
 @pytest.mark.data

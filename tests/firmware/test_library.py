@@ -14,6 +14,7 @@ from hilnas.boards.board import load_board
 from hilnas.firmware.build import build_image, core_flags
 from hilnas.firmware.compile import compile_model
 from hilnas.firmware.image import FirmwareImage
+from hilnas.firmware.lowering import KernelSet
 from hilnas.firmware.size import read_sections
 from hilnas.firmware.stack_need import stack_need
 from hilnas.firmware.toolchain import ARM
@@ -104,7 +105,7 @@ def test_what_a_foreign_project_gains_is_what_the_header_says(image: tuple[Path,
 def test_portable_c_compiles_for_cores_without_dsp(core: str, content: bytes, tmp_path: Path) -> None:
     from hilnas.firmware.library import write_library
 
-    compiled = compile_model(content, "model", {"ram": 2**20}, {"ram": ".bss.arena"}, dsp=False, assembly=False)
+    compiled = compile_model(content, "model", {"ram": 2**20}, {"ram": ".bss.arena"}, KernelSet.PORTABLE)
     write_library(compiled, tmp_path)
     for source in tmp_path.glob("*.c"):
         ARM.run([f"-mcpu={core}", "-mthumb", "-O2", *STRICT, f"-I{tmp_path}", "-c", source, "-o", tmp_path / f"{source.name}.o"])
@@ -122,7 +123,7 @@ def test_the_generated_c_has_no_warning_in_c_and_its_header_none_in_cpp(image: t
 
 def test_several_outputs_and_exits_have_names(tmp_path: Path) -> None:
     content = model_with_exits(4, (0.5, 1.0), 0.1)
-    compiled = compile_model(content, "model", {"ram": 2**20}, {"ram": ".bss.arena"}, dsp=False, assembly=False)
+    compiled = compile_model(content, "model", {"ram": 2**20}, {"ram": ".bss.arena"}, KernelSet.PORTABLE)
     compiled.write(tmp_path)
     header = (tmp_path / "hilnas_model.h").read_text()
     assert "hilnas_infer(const int8_t *input, int8_t *exit_0, int8_t *exit_1, int8_t *logits);" in header

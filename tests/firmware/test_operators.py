@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from hilnas.firmware.host import build_host
+from hilnas.firmware.lowering import KernelSet
 
 sys.path.insert(0, str(Path(__file__).parent))
 from comparison import assert_bit_exact
@@ -23,11 +24,11 @@ MOST = 16
 _UNHURRIED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 
 
-def _check(kind: str, examples: int, dsp: bool = False) -> None:
+def _check(kind: str, examples: int, kernel_set: KernelSet = KernelSet.PORTABLE) -> None:
     @settings(max_examples=examples, deadline=None, suppress_health_check=_UNHURRIED)
     @given(models((kind,), MOST), seeds)
     def check(content: bytes, seed: int) -> None:
-        model = build_host(content, dsp=dsp)
+        model = build_host(content, kernel_set=kernel_set)
         assert_bit_exact(content, lambda *values: model.run(*values)[0], seed)
 
     check()
@@ -46,7 +47,7 @@ def test_operator_is_bit_exact_over_many_models(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["convolution", "depthwise convolution", "elementwise", "pooling"])
 def test_kernels_of_the_dsp_extension_are_bit_exact(kind: str) -> None:
-    _check(kind, SAMPLE, dsp=True)
+    _check(kind, SAMPLE, KernelSet.DSP)
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -16,6 +16,7 @@ from hilnas.errors import BudgetError, DoesNotFitError
 from hilnas.firmware.fusion import fuse
 from hilnas.firmware.graph import Activated, Convolution, Graph, Operator, Padding, Plain, Quantization, Tensor, placeholder
 from hilnas.firmware.lower import lower
+from hilnas.firmware.lowering import KernelSet
 from hilnas.firmware.packing import ALIGNMENT
 from hilnas.firmware.plan import plan_fastest, plan_memory
 from hilnas.firmware.reader import read_model
@@ -77,9 +78,16 @@ def random_graphs(draw: st.DrawFn) -> Graph:
 
 
 @settings(max_examples=100, deadline=None)
-@given(random_graphs(), st.sampled_from([{"one": 10**6}, {"small": 200, "large": 10**6}]), st.booleans(), st.sampled_from([0.0, 0.05, 9.0]))
-def test_no_byte_is_overwritten_before_its_last_read(graph: Graph, memories: dict[str, int], assembly: bool, added_share: float) -> None:
-    program = lower(fuse(graph), assembly, assembly)
+@given(
+    random_graphs(),
+    st.sampled_from([{"one": 10**6}, {"small": 200, "large": 10**6}]),
+    st.sampled_from(KernelSet),
+    st.sampled_from([0.0, 0.05, 9.0]),
+)
+def test_no_byte_is_overwritten_before_its_last_read(
+    graph: Graph, memories: dict[str, int], kernel_set: KernelSet, added_share: float
+) -> None:
+    program = lower(fuse(graph), kernel_set)
     plan = plan_memory(program, memories, added_share)
     Simulation(program, plan).run()
     assert [layer for segment in plan.segments for layer in range(segment.first, segment.last + 1)] == [*range(len(program.layers))]
@@ -102,7 +110,7 @@ def two_layers() -> Graph:
 
 
 def test_a_plan_that_overwrites_what_is_needed_does_not_pass_the_simulation() -> None:
-    program = lower(two_layers(), dsp=False, assembly=False)
+    program = lower(two_layers(), KernelSet.PORTABLE)
     plan = plan_memory(program, {"ram": 24_000}, added_share=0.0)
     Simulation(program, plan).run()
     for index, item in enumerate(plan.placed):
@@ -118,7 +126,7 @@ def test_a_plan_that_overwrites_what_is_needed_does_not_pass_the_simulation() ->
 def test_rows_stream_where_instructions_may_be_added() -> None:
     """The wide tensor of 16,000 bytes shrinks to one row of 400. Otherwise the input begins a row behind its middle, and it behind its
     successor."""
-    program = lower(two_layers(), dsp=False, assembly=False)
+    program = lower(two_layers(), KernelSet.PORTABLE)
     fastest, smallest = plan_memory(program, {"ram": 24_000}, added_share=0.0), plan_memory(program, {"ram": 24_000})
     assert (fastest.arena_bytes, smallest.arena_bytes) == (16_400, 8_400)
     assert [segment.streams for segment in fastest.segments] == [False, False]
@@ -166,13 +174,13 @@ def test_the_fastest_plan_within_a_limit_adds_less_than_the_smallest() -> None:
 
 
 def test_a_limit_that_no_plan_keeps_is_answered_with_the_nearest() -> None:
-    program = lower(two_layers(), dsp=False, assembly=False)
+    program = lower(two_layers(), KernelSet.PORTABLE)
     with pytest.raises(BudgetError, match="within 8000 bytes; the nearest takes 8400"):
         plan_fastest(program, {"ram": 10**6}, 8_000)
 
 
 def test_what_does_not_fit_names_bytes_and_layer() -> None:
-    program = lower(two_layers(), dsp=False, assembly=False)
+    program = lower(two_layers(), KernelSet.PORTABLE)
     with pytest.raises(DoesNotFitError, match=r"needs 400 bytes more RAM at layer \d \(CONV_2D '(wide|narrow)'\)"):
         plan_memory(program, {"ram": 8_000})
 

@@ -21,6 +21,7 @@ from hilnas.firmware.fusion import fuse
 from hilnas.firmware.graph import Graph
 from hilnas.firmware.host import build_host
 from hilnas.firmware.lower import lower
+from hilnas.firmware.lowering import KernelSet
 from hilnas.firmware.plan import MemoryPlan, PlanRequest, plan_memory
 from hilnas.hil.layer_check import check_layers
 from hilnas.hil.timed_run import RunOptions, run_elf
@@ -71,9 +72,9 @@ def test_an_input_that_is_read_again_later_stays_whole_and_is_bit_exact() -> Non
 
 
 @settings(max_examples=60, deadline=None)
-@given(random_graphs(), st.booleans(), st.sampled_from([0.0, 0.05, 9.0]))
-def test_no_byte_is_overwritten_before_its_last_read(graph: Graph, assembly: bool, added_share: float) -> None:
-    program = lower(fuse(graph), assembly, assembly)
+@given(random_graphs(), st.sampled_from(KernelSet), st.sampled_from([0.0, 0.05, 9.0]))
+def test_no_byte_is_overwritten_before_its_last_read(graph: Graph, kernel_set: KernelSet, added_share: float) -> None:
+    program = lower(fuse(graph), kernel_set)
     try:
         plan = plan_memory(program, {"one": 10**6}, added_share, by_rows=True)
     except ModelError:
