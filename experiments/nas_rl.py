@@ -189,9 +189,7 @@ def _findings(document: dict[str, Any]) -> tuple[str, ...]:
         f"in the search, {best['validation_accuracy']:.3f} trained longer, test accuracy {best['test_accuracy']:.3f}.",
     ]
     if document["workers_replaced"]:
-        lines.append(
-            f"Workers that died and were replaced: {document['workers_replaced']}; each cost at most the child that it was training."
-        )
+        lines.append(f"Workers that died and were replaced: {document['workers_replaced']}; each cost at most its running child.")
     if "not_deployed" in best:
         lines.append(f"The best child could not be deployed: {best['not_deployed']}")
     if "bit_exact" in best:
