@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hilnas.boards.board import Board, BusTiming, load_board
+from hilnas.boards.board import AcceleratedFlash, Board, BusTiming, load_board
 from hilnas.boards.core import Core, load_core
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.timed_run import RunOptions, run_image
@@ -45,7 +45,7 @@ def memory(name: str, **changes: int) -> Change:
 
     def change(core: Core, board: Board) -> tuple[Core, Board]:
         timing = board.memories[name].timing
-        assert isinstance(timing, BusTiming)
+        assert isinstance(timing, BusTiming | AcceleratedFlash)
         changed = board.memories[name].model_copy(update={"timing": timing.model_copy(update=changes)})
         return core, board.model_copy(update={"memories": {**board.memories, name: changed}})
 
@@ -54,7 +54,8 @@ def memory(name: str, **changes: int) -> Change:
 
 _FP = ("fp_arithmetic", "fp_fused", "fp_chained", "core_to_fpu")
 _FP_ROLES = ("fp_operand", "fp_accumulator", "fp_move")
-CHANGES: dict[str, Change] = {
+_ALL = ("early_alu", "late_alu", "address_update", "reverse", "dsp", "saturate", "multiply", "load_word", "load_narrow")
+_CORTEX_M7: dict[str, Change] = {
     "single issue": parameter("issue_width", 1),
     "taken branch: one cycle more of fetch": parameter("taken_branch_bubble", 1),
     "misprediction 12 and 10 instead of 8 and 6": lambda core, board: parameter("mispredicted", 12)(
@@ -74,6 +75,22 @@ CHANGES: dict[str, Change] = {
     "next flash line 8 cycles earlier": memory("flash", sequential_saving=4),
     "AXI fill 14 instead of 8 cycles": memory("axi", bus_cycles=6),
 }
+_CORTEX_M4: dict[str, Change] = {
+    "taken branch: one cycle more": parameter("unpredicted_direct_branch", 2),
+    "branch to a register: one cycle more": parameter("mispredicted", 3),
+    "IT takes a cycle": parameter("it_folds", 0),
+    "loads take one cycle": parameter("load_data_phase", 0),
+    "load behind a store waits not": parameter("load_behind_store", 0),
+    "store with a register offset takes one cycle": parameter("store_at_index", 0),
+    "addresses as early as other operands": latency(_ALL, ("address",), -1),
+    "flash: one wait state less": memory("flash", wait_states=4),
+    "flash: 128 bits a read": memory("flash", word_bytes=16),
+    "flash: a whole line a read": memory("flash", word_bytes=32),
+    "flash: no data cache": memory("flash", data_lines=0),
+    "flash: instruction cache of 512 bytes": memory("flash", instruction_lines=16),
+    "flash: instruction cache of 2 KB": memory("flash", instruction_lines=64),
+}
+CHANGES = {"cortex-m7": _CORTEX_M7, "cortex-m4": _CORTEX_M4}
 
 
 def sensitivities(image: FirmwareImage, board: Board) -> Iterator[tuple[str, float]]:
@@ -85,7 +102,7 @@ def sensitivities(image: FirmwareImage, board: Board) -> Iterator[tuple[str, flo
         return sum(interval.cycles for interval in run.intervals)
 
     base = cycles(core, board)
-    for name, change in CHANGES.items():
+    for name, change in CHANGES[board.core].items():
         yield name, cycles(*change(core, board)) / base - 1
 
 
