@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from hilnas.cli.output import json_option, print_json, print_table
-from hilnas.cli.plan_options import PlanOptions, plan_options
+from hilnas.cli.plan_options import OUT_HELP, PlanOptions, plan_options
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--board", "board_name", help="Name of a board, or path of a board's YAML.")
 @click.option("--host", "for_host", is_flag=True, help="For this computer instead of a board: portable C, a library and a program.")
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the image; it is replaced.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help=OUT_HELP)
 @click.option(
     "--input",
     "taken",
@@ -43,6 +43,7 @@ def command(model: Path, board_name: str | None, for_host: bool, out: Path, take
     """
     if for_host == (board_name is not None):
         raise click.UsageError("Give either --board or --host.")
+    planning.check(out)
     if board_name is None:
         if planning != PlanOptions(None, None, None):
             raise click.UsageError("--within-ram, --within-latency and --memory-map need --board.")

@@ -9,7 +9,7 @@ import click
 
 from hilnas.cli.board_options import board_options
 from hilnas.cli.output import json_option
-from hilnas.cli.plan_options import PlanOptions, plan_options
+from hilnas.cli.plan_options import OUT_HELP, PlanOptions, plan_options
 from hilnas.cli.show_measurement import show_measurement
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--target", "target_name", default="emulator", show_default=True, help="Where it runs; `hilnas boards` lists what each board can."
 )
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder that keeps the image; it is replaced.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=OUT_HELP)
 @click.option(
     "--data", "data_file", type=click.Path(path_type=Path, dir_okay=False), help="Data set (.npz with x and y) for exits and accuracy."
 )
@@ -62,6 +62,7 @@ def command(
     from hilnas.hil.samples import Samples
     from hilnas.hil.targets import create_target
 
+    planning.check(out)
     board, target = load_board(board_name), create_target(target_name, selection)
     data = None if data_file is None else Samples.load(data_file)
     with tempfile.TemporaryDirectory() as scratch:

@@ -23,6 +23,7 @@ _OPTIONS = (
     ),
     click.option("--memory-map", "drawing", type=click.Path(path_type=Path, dir_okay=False), help="Draws memory against time (.svg)."),
 )
+OUT_HELP = "Folder for the image. One that hilnas built is replaced as a whole; one with other files in it is refused."
 NAMES = ("ram", "latency", "drawing")
 
 
@@ -37,6 +38,22 @@ class PlanOptions:
     def __post_init__(self) -> None:
         if self.ram is not None and self.latency is not None:
             raise click.UsageError("Give either --within-ram or --within-latency.")
+        if self.drawing is not None and self.drawing.suffix != ".svg":
+            raise click.UsageError(f"--memory-map writes SVG: name a file that ends in .svg, not {self.drawing}.")
+
+    def check(self, out: Path | None) -> None:
+        """Checks where the build goes, and its drawing, before anything is built.
+
+        Raises:
+            InputError: `out` holds what hilnas did not make.
+            StoreError: the disk refuses.
+        """
+        from hilnas.files import check_replaceable, check_writable
+
+        if out is not None:
+            check_replaceable(out)
+        if self.drawing is not None:
+            check_writable(self.drawing)
 
     def request(self, model: Path, board: Board, target: Target) -> PlanRequest:
         """The plan that is wanted; with a limit on latency it is found by measuring on `target`.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hilnas.files import read_input, replaced_folder
+from hilnas import __version__
+from hilnas.files import MANIFEST_NAME, read_input, replaced_folder, write_atomically
 from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel
 from hilnas.firmware.host import compile_for_host, link_program, link_shared
 from hilnas.firmware.library import LIBRARY_FOLDER, write_library
@@ -42,4 +44,6 @@ def build_host_folder(model: Path, out: Path, request: PlanRequest = DEFAULT_REQ
         write_library(compiled, sources)
         link_shared(compiled, sources, folder / SHARED_NAME)
         link_program(compiled, sources, folder / PROGRAM_NAME)
+        manifest = {"model": compiled.name, "model_sha256": compiled.sha256, "engine_version": __version__}
+        write_atomically(folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
     return HostBuild(compiled, out / LIBRARY_FOLDER, out / SHARED_NAME, out / PROGRAM_NAME)

@@ -10,11 +10,10 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from hilnas.errors import InputError
-from hilnas.files import read_input, write_atomically
+from hilnas.files import MANIFEST_NAME, read_input, write_atomically
 from hilnas.firmware.plan import PlanRequest
 
 ELF_NAME = "firmware.elf"
-MANIFEST_NAME = "manifest.json"
 MODEL_COPY = "model.tflite"
 """What the image was made from."""
 
@@ -141,3 +140,12 @@ class FirmwareImage:
             return cls(folder, TypeAdapter(Manifest).validate_json(read_input(path)))
         except ValidationError as error:
             raise InputError(f"{path} is not a manifest of this version: {error}", "Build the image again with `hilnas build`.") from error
+
+    def require_board(self, name: str) -> None:
+        """Refuses to go on with an image for another board.
+
+        Raises:
+            InputError: it is for another one.
+        """
+        if self.manifest.board != name:
+            raise InputError(f"the image in {self.folder} is for board {self.manifest.board}, not {name}", "Build it again for this board.")

@@ -59,6 +59,21 @@ def test_deploy_then_measure_the_kept_image(data_folder: Path, tmp_path: Path) -
     assert "MAC/cycle" in table.stdout and deployed["layers"][0]["op"] in table.stdout
 
 
+@pytest.mark.data
+@pytest.mark.parametrize("verb", [("build",), ("build", "--host"), ("deploy",)])
+def test_files_of_the_user_stay_and_nothing_is_built(verb: tuple[str, ...], data_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    board = () if "--host" in verb else ("--board", "nucleo-h743zi2")
+    result = hilnas(*verb, data_folder / KWS, *board, "--out", tmp_path)
+    assert result.returncode == 2 and "did not make" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_memory_map_is_an_svg(tmp_path: Path) -> None:
+    result = hilnas("build", "model.tflite", "--board", "nucleo-h743zi2", "--out", tmp_path / "out", "--memory-map", tmp_path / "map.png")
+    assert result.returncode == 2 and ".svg" in result.stderr
+
+
 def test_measure_of_no_image_is_wrong_usage(tmp_path: Path) -> None:
     result = hilnas("measure", tmp_path)
     assert result.returncode == 2
