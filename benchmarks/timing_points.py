@@ -17,6 +17,8 @@ _SHOWN_CAUSES = 8
 
 def main() -> None:
     """Prints a line a point, the mean and the worst error, and how many pairs are ranked as measured."""
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     points = load_points(Path(sys.argv[1]))
     core, boards = load_declarations(points, None)
     results: list[tuple[float, float]] = []  # measured and modelled cycles

@@ -34,6 +34,13 @@ def command(points: Path, out: Path, core: str | None, parameters: tuple[str, ..
         raise InputError(f"no fitted parameter {', '.join(sorted(unknown))}", f"There are {', '.join(knob.name for knob in knobs)}.")
     calibration = calibrate(measured, the_core, boards, [knob for knob in knobs if not parameters or knob.name in parameters])
     written = write_calibrated(calibration, the_core, boards, out)
+    moved = [knob.name for knob, value in zip(calibration.knobs, calibration.values, strict=True) if value != knob.value]
+    if len(moved) >= len(measured):
+        click.echo(
+            f"warning: {len(measured)} measurements do not determine {len(moved)} parameters ({', '.join(moved)}): give more of them, of "
+            "code that does different things, or name the parameters to fit; judge by the errors of points that were left out",
+            err=True,
+        )
     if as_json:
         document = asdict(calibration) | {
             "points": [point.model_dump(mode="json") for point in measured],
@@ -42,7 +49,11 @@ def command(points: Path, out: Path, core: str | None, parameters: tuple[str, ..
         print_json(document)
         return
     rows = zip(calibration.knobs, calibration.values, strict=True)
-    print_table("Parameters", ("parameter", "before", "after", "bounds"), [(k.name, k.value, v, f"{k.low} to {k.high}") for k, v in rows])
+    print_table(
+        "Parameters",
+        ("parameter", "before", "after", "bounds"),
+        [(k.name, k.value, f"{v}, at its bound" if v != k.value and v in (k.low, k.high) else v, f"{k.low} to {k.high}") for k, v in rows],
+    )
     left_out = calibration.errors_left_out or (None,) * len(measured)
     errors = zip(measured, calibration.errors_before, calibration.errors_after, left_out, strict=True)
     print_table(
@@ -52,6 +63,7 @@ def command(points: Path, out: Path, core: str | None, parameters: tuple[str, ..
     )
     for path in written:
         click.echo(f"wrote {path}")
+    click.echo("A core file is used by --core, a board file by --board, of `hilnas run` and of the next calibration.")
 
 
 def _percent(error: float | None) -> str | None:

@@ -30,7 +30,9 @@ _SHOWN_CAUSES = 8
 )
 @click.option("--profile", is_flag=True, help="Where the cycles went, by function and cause.")
 @click.option("--speedscope", type=click.Path(path_type=Path), help="Writes the profile as a file for speedscope.app.")
-@click.option("--timeout", default=600.0, show_default=True, help="Seconds after which it gives up.")
+@click.option(
+    "--timeout", default=600.0, type=click.FloatRange(min=0, min_open=True), show_default=True, help="Seconds after which it gives up."
+)
 @json_option
 def command(
     elf: Path,
@@ -49,7 +51,8 @@ def command(
 
     What the firmware writes by semihosting or over the board's UART is shown. The run ends at a semihosting exit, at BKPT, at
     --stop, in an endless loop, or when it waits for input or an interrupt that does not come; at the time-out, if there are
-    intervals by then. Of a folder that `hilnas build` wrote, one inference runs. A SYMBOL may be an address, as 0x08000400.
+    intervals by then. Of a folder that `hilnas build` wrote, one inference runs: the interval is the inference, the total has the
+    start-up and the conversation with the host, too. A SYMBOL may be an address, as 0x08000400.
 
     Example: hilnas run engine.elf --board nucleo-h743zi2 --mark invoke --profile
     """
@@ -87,12 +90,13 @@ def command(
     if as_json:
         print_json(document)
         return
+    names = ["inference"] if elf.is_dir() and mark is None else [f"interval {index}" for index in range(len(run.intervals))]
     print_table(
         f"{elf.name} on {the_board.name}: {run.ended}; caches {run.caches}",
         ("", "instructions", "cycles", "ms"),
         [
             _row("total", run.instructions, run.cycles, the_board.clock_hz),
-            *(_row(f"interval {index}", item.instructions, item.cycles, the_board.clock_hz) for index, item in enumerate(run.intervals)),
+            *(_row(name, item.instructions, item.cycles, the_board.clock_hz) for name, item in zip(names, run.intervals, strict=True)),
         ],
     )
     if run.profile is not None and profile:

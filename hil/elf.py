@@ -14,8 +14,10 @@ from hilnas.files import read_input
 _ARM = 40
 _PT_LOAD = 1
 _SHT_SYMTAB = 2
+_SHT_ARM_ATTRIBUTES = 0x70000003
 _STT_FUNC = 2
 _SHOWN_NAMES = 5
+_PROFILES = {"A": "an application processor (Cortex-A)", "R": "a real-time processor (Cortex-R)"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def read_elf(path: Path) -> Elf:
     """Reads an ELF.
 
     Raises:
-        InputError: unreadable, or not a 32-bit little-endian Arm ELF.
+        InputError: unreadable, not a 32-bit little-endian Arm ELF, or one that is not for a microcontroller's core.
     """
     data = read_input(path)
     try:
@@ -96,8 +98,11 @@ def read_elf(path: Path) -> Elf:
             raise ValueError(f"machine {machine} is not Arm")
         segments = tuple(_segments(data, program_offset, program_size, program_count))
         symbols = _symbols(data, section_offset, section_size, section_count)
+        profile = _architecture_profile(data, section_offset, section_size, section_count)
     except (ValueError, IndexError, struct.error) as error:
         raise InputError(f"{path} is not an Arm ELF: {error}", "Give the .elf that the linker wrote.") from error
+    if profile in _PROFILES:
+        raise InputError(f"{path} is for {_PROFILES[profile]}", "Compile for a Cortex-M: -mcpu=cortex-m7 -mthumb.")
     functions = (Function(symbol.name, symbol.value, symbol.size) for symbol in symbols if symbol.is_function)
     addresses = {symbol.name: symbol.value for symbol in symbols}
     return Elf(path, entry, segments, tuple(sorted(functions, key=lambda item: item.address)), addresses)
@@ -116,6 +121,35 @@ def _segments(data: bytes, offset: int, size: int, count: int) -> list[Segment]:
     if not any(segment.data for segment in segments):
         raise ValueError("it has nothing to load")
     return segments
+
+
+def _architecture_profile(data: bytes, offset: int, size: int, count: int) -> str:
+    """The letter of Tag_CPU_arch_profile, empty if the build attributes do not say (Addenda to the Arm ABI, IHI 0045, 2.2 and 2.5)."""
+    headers = [struct.unpack_from("<10I", data, offset + index * size) for index in range(count)]
+    attributes = next((data[header[4] : header[4] + header[5]] for header in headers if header[1] == _SHT_ARM_ATTRIBUTES), b"")
+    if attributes[:1] != b"A" or attributes[5:11] != b"aeabi\0":
+        return ""
+    at = 16  # behind the vendor's name and the tag and size of the attributes of the whole file
+    while at < len(attributes):
+        tag, at = _uleb128(attributes, at)
+        if tag in (4, 5) or (tag > 32 and tag % 2):  # a string
+            at = attributes.index(b"\0", at) + 1
+            continue
+        value, at = _uleb128(attributes, at)
+        if tag == 7:
+            return chr(value)
+        if tag == 32:  # a number and a string
+            at = attributes.index(b"\0", at) + 1
+    return ""
+
+
+def _uleb128(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned number of seven bits a byte, and where it ends."""
+    value, shift = 0, 0
+    while data[at] & 0x80:
+        value |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    return value | data[at] << shift, at + 1
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,7 @@ def measure(
         ConnectError, TargetError: see `Target.run`.
     """
     manifest = image.manifest
-    if manifest.board != board.name:
-        raise InputError(f"the image in {image.folder} is for board {manifest.board}, not {board.name}", "Build it again for this board.")
+    image.require_board(board.name)
     check_board(target.name, board.name, board.targets)
     inputs = verification_inputs(manifest, seed)
     run = target.run(image, board, inputs, take_exits=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from hilnas.hil.entry import find_start
 from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED
 from hilnas.hil.profile import Profile, function_profile
 from hilnas.hil.session import Patience, Session
-from hilnas.hil.targets.emulator import MachineTransport
+from hilnas.hil.targets.emulator import LAYER_MARK, MachineTransport
 from hilnas.hil.timing import CacheRule, TimingMode, TimingModel, TimingWarning, WarningKind
 from hilnas.hil.verify import verification_inputs
 from hilnas.progress import progress
@@ -83,19 +83,28 @@ def run_elf(path: Path, board: Board, options: RunOptions, console: Callable[[by
 
 
 def run_image(image: FirmwareImage, board: Board, options: RunOptions, core: Core | None = None, seed: int = 0) -> TimedRun:
-    """Runs one inference of a built image on a random input: from reset, with what the conversation with the host takes.
+    """Runs one inference of a built image on a random input, from reset, with what the conversation with the host takes.
+
+    Without a mark there is one interval: the inference alone, from the first layer to the end of the last.
 
     Raises:
+        InputError: the image is for another board.
         BoardError: the board has no timing.
         TargetError: the firmware failed, or did not answer.
     """
+    image.require_board(board.name)
+    marked = options if options.mark is not None else replace(options, mark=LAYER_MARK)
     elf = read_elf(image.elf)
-    with _machine(elf, board, options, core) as (machine, model):
+    with _machine(elf, board, marked, core) as (machine, model):
         patience = Patience(reply_s=options.timeout_s, run_s=options.timeout_s, attempts=1)
         session = Session(MachineTransport(machine, _SLICE), image, patience)
         session.connect()
         session.infer(verification_inputs(image.manifest, seed)[-1], take_exits=False)
-        return _result(machine, model, options, machine.run(1), "inference")
+        result = _result(machine, model, marked, machine.run(1), "inference")
+    if options.mark is not None:
+        return result
+    layers = result.intervals
+    return replace(result, intervals=(Interval(sum(layer.instructions for layer in layers), sum(layer.cycles for layer in layers)),))
 
 
 def _result(machine: Machine, model: TimingModel | None, options: RunOptions, stop: Stop, ended: str) -> TimedRun:
@@ -113,6 +122,7 @@ def _result(machine: Machine, model: TimingModel | None, options: RunOptions, st
         profile=function_profile(model, machine.elf) if model is not None and options.profile else None,
         warnings=(
             *_mark_warnings(options, len(entries)),
+            *_host_warnings(machine, stop),
             *_peripheral_warnings(machine),
             *_refusal_warnings(machine),
             *_replacement_warnings(machine),
@@ -175,6 +185,11 @@ def _run(machine: Machine, options: RunOptions, console: Callable[[bytes], None]
 def _mark_warnings(options: RunOptions, calls: int) -> Iterator[str]:
     if options.mark is not None and calls < 2:
         yield f"{options.mark} was called {('never', 'once')[calls]}: there is no interval; was it inlined?"
+
+
+def _host_warnings(machine: Machine, stop: Stop) -> Iterator[str]:
+    if stop.reason is StopReason.IDLE and LAYER_MARK in machine.elf.symbols and not machine.mark_count:
+        yield "this is firmware of hilnas, which waits for the host's commands: give the folder that it lies in to time an inference"
 
 
 def _peripheral_warnings(machine: Machine) -> Iterator[str]:

@@ -6,14 +6,14 @@ from types import ModuleType
 
 import pytest
 
-from hilnas.boards.board import Board
+from hilnas.boards.board import Board, load_board
 from hilnas.errors import InputError, TargetError, TargetTimeoutError
 from hilnas.firmware.build import build_image
 from hilnas.firmware.toolchain import ARM, run_tool
 from hilnas.hil.elf import read_elf
 from hilnas.hil.entry import find_start
 from hilnas.hil.targets.emulator import EmulatorTarget
-from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf
+from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf, run_image
 from hilnas.hil.timing import CacheRule, TimingMode
 from hilnas.hil.verify import verification_inputs
 
@@ -160,6 +160,19 @@ def test_somebody_elses_program_around_our_library_takes_what_our_firmware_takes
     for interval in result.intervals:
         assert interval.instructions == pytest.approx(inference.instructions, rel=0.01)
         assert interval.cycles == pytest.approx(inference.cycles, rel=0.03)
+
+
+def test_an_image_runs_one_inference(data_folder: Path, tmp_path: Path, board: Board) -> None:
+    """The interval is the inference, without start-up and conversation; its bare ELF only waits, and says so."""
+    image = build_image(data_folder / "tflite" / "mlperf_tiny" / "kws_dscnn_int8.tflite", board, tmp_path / "image")
+    result = run_image(image, board, RunOptions(profile=True))
+    (inference,) = result.intervals
+    measured = EmulatorTarget().run(image, board, [verification_inputs(image.manifest, 0)[0]], take_exits=False).inferences[0]
+    assert inference.cycles == pytest.approx(measured.cycles, rel=0.001)
+    assert inference.cycles < result.cycles
+    assert any("waits for the host" in warning for warning in run_elf(image.elf, board, RunOptions(), lambda text: None).warnings)
+    with pytest.raises(InputError, match="for board nucleo-h743zi2"):
+        run_image(image, load_board("stm32f746g-disco"), RunOptions())
 
 
 def test_newlib_without_a_table_of_vectors_in_ram(programs: ModuleType, tmp_path: Path, board: Board) -> None:
@@ -385,4 +398,12 @@ def test_an_elf_for_memories_that_the_board_has_not(programs: ModuleType, tmp_pa
         moved[at + 8 : at + 16] = 2 * (0x60000000 + 0x1000 * index).to_bytes(4, "little")
     elf.write_bytes(moved)
     with pytest.raises(InputError, match="0x60000000, where nucleo-h743zi2 has no memory"):
+        run_elf(elf, board, RunOptions(), lambda text: None)
+
+
+def test_an_elf_for_an_application_processor(tmp_path: Path, board: Board) -> None:
+    elf = tmp_path / "a9.elf"
+    (tmp_path / "a9.c").write_text("void _start(void) { for (;;); }")
+    ARM.run(["-mcpu=cortex-a9", "-nostdlib", tmp_path / "a9.c", "-o", elf])
+    with pytest.raises(InputError, match="application processor"):
         run_elf(elf, board, RunOptions(), lambda text: None)

@@ -107,6 +107,14 @@ def test_command_prints_errors_and_writes_files(work: Path, board: Board, tmp_pa
     document = json.loads(done.stdout)
     assert max(map(abs, document["errors_after"])) < 1e-9
     assert all(Path(path).exists() for path in document["files"])
+    assert "do not determine" not in done.stderr
+
+
+def test_fewer_points_than_parameters_is_a_warning(work: Path, board: Board, tmp_path: Path) -> None:
+    (last,) = [json.loads(point.model_dump_json(exclude_none=True)) for point in measurements(work, board)[-1:]]
+    (tmp_path / "points.yaml").write_text(yaml.safe_dump({"points": [last]}))
+    done = CliRunner().invoke(command, [str(tmp_path / "points.yaml"), "--out", str(tmp_path / "new")], catch_exceptions=False)
+    assert "1 measurements do not determine" in done.stderr
 
 
 @pytest.mark.parametrize("text", ["[]", "points: [{elf: a.elf}]", "points: []", "points: [{elf: a, board: b, cycles: -1}]", "{"])
