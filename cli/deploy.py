@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hilnas.cli.board_options import board_options
+from hilnas.cli.data_option import data_option
 from hilnas.cli.output import json_option
 from hilnas.cli.plan_options import OUT_HELP, PlanOptions, plan_options
 from hilnas.cli.show_measurement import show_measurement
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     "--target", "target_name", default="emulator", show_default=True, help="Where it runs; `hilnas boards` lists what each board can."
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=OUT_HELP)
-@click.option(
-    "--data", "data_file", type=click.Path(path_type=Path, dir_okay=False), help="Data set (.npz with x and y) for exits and accuracy."
-)
+@data_option
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs that are compared with the reference.")
 @click.option("--per-layer", is_flag=True, help="Show each layer.")
 @click.option("--verify-layers", is_flag=True, help="Compare the output of every layer, too, and name the first that differs.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hilnas.cli.board_options import board_options
+from hilnas.cli.data_option import data_option
 from hilnas.cli.output import json_option
 from hilnas.cli.show_measurement import show_measurement
 
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--model", type=click.Path(path_type=Path, dir_okay=False), help="The .tflite it was built from, to compare every output with."
 )
-@click.option(
-    "--data", "data_file", type=click.Path(path_type=Path, dir_okay=False), help="Data set (.npz with x and y) for exits and accuracy."
-)
+@data_option
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs.")
 @click.option("--per-layer", is_flag=True, help="Show each layer.")
 @board_options

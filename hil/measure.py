@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,9 @@ def measure(
     image.require_board(board.name)
     check_board(target.name, board.name, board.targets)
     inputs = verification_inputs(manifest, seed)
+    data_inputs = None if data is None else _data_inputs(manifest, data)
     run = target.run(image, board, inputs, take_exits=False)
-    data_run = None if data is None else target.run(image, board, _data_inputs(manifest, data), take_exits=True)
+    data_run = None if data_inputs is None else target.run(image, board, data_inputs, take_exits=True)
     slowest = max(run.inferences, key=lambda inference: (inference.cycles or 0, inference.instructions or 0))
     difference = None
     if reference is not None:
@@ -130,7 +132,8 @@ def output_digest(inferences: Sequence[Inference]) -> str:
 
 def _data_inputs(manifest: Manifest, data: Samples) -> list[tuple[Tensor, ...]]:
     if len(manifest.inputs) != 1:
-        raise InputError(f"{manifest.model} has {len(manifest.inputs)} inputs; a data set needs a model of one")
+        raise InputError(f"{manifest.model} has {len(manifest.inputs)} inputs; a data set needs a model of one", "Leave --data out.")
+    data.check_classes(prod(manifest.outputs[-1].shape))
     return data.inputs(manifest.inputs[0])
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hilnas.boards.board import load_board
 from hilnas.errors import CheckFailedError, DoesNotFitError, InputError, ModelError
-from hilnas.firmware.image import FirmwareImage
+from hilnas.firmware.image import FirmwareImage, TensorInfo
 from hilnas.hil.measure import deploy, measure
 from hilnas.hil.measurement import Measurement
 from hilnas.hil.samples import Samples
@@ -136,12 +136,57 @@ def test_samples_become_inputs(tiny: Any) -> None:
     np.testing.assert_array_equal(Samples("pixels", pixels).inputs(info)[0][0].ravel(), pixels.ravel().astype(int) - 128)
     own = pixels.view(np.int8)
     np.testing.assert_array_equal(Samples("own", own).inputs(info)[0][0].ravel(), own.ravel())
-    real = np.linspace(-300, 300, 600).reshape(1, 600)
+    real = np.linspace(-140, 140, 600, dtype=np.float32).reshape(1, 600)
     np.testing.assert_array_equal(Samples("real", real).inputs(info)[0][0], np.clip(np.rint(real), -128, 127))
     with pytest.raises(InputError, match="int64"):
         Samples("wide", pixels.astype(np.int64)).inputs(info)
     with pytest.raises(InputError, match="shape"):
         Samples("small", pixels[:, :10]).inputs(info)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 not really"])
+def test_what_is_no_data_set_is_said_in_our_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "data.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not an \\.npz") as caught:
+        Samples.load(path)
+    assert "np.savez" in caught.value.hint and "pickle" not in str(caught.value)
+    array = tmp_path / "x.npy"
+    np.save(array, np.zeros((2, 3)))
+    with pytest.raises(InputError, match="one array"):
+        Samples.load(array)
+    np.savez(path, x=np.zeros((2, 3)), y=np.array([0.5, 1.0]))
+    with pytest.raises(InputError, match="float64"):
+        Samples.load(path)
+
+
+PIXELS = TensorInfo("image", (1, 8, 4, 3), "int8", 1.0, -128, 96)
+UNIT = TensorInfo("image", (1, 8, 4, 3), "int8", 1 / 255, -128, 96)
+
+
+def test_real_numbers_in_another_range_than_the_input_are_refused() -> None:
+    unit = np.random.default_rng(1).random((5, 8, 4, 3), np.float32)
+    for info, good, bad in ((PIXELS, unit * 255, unit), (UNIT, unit, unit * 255)):
+        assert len(Samples("good", good).inputs(info)) == 5
+        for values in (bad, good.astype(np.float64), np.where(good > good.mean(), np.float32(np.nan), good)):
+            with pytest.raises(InputError, match="x of bad") as caught:
+                Samples("bad", values).inputs(info)
+            assert "float32" in caught.value.hint and ("255" if info is PIXELS else "0 to 1") in caught.value.hint
+
+
+def test_the_axes_of_images_keep_their_order() -> None:
+    images = np.zeros((2, 8, 4, 3), np.int8)
+    assert Samples("flat", images.reshape(2, -1)).inputs(PIXELS)[0][0].shape == (1, 8, 4, 3)
+    with pytest.raises(InputError, match="shape") as caught:
+        Samples("channels first", images.transpose(0, 3, 1, 2)).inputs(PIXELS)
+    assert "(N, 8, 4, 3)" in caught.value.hint
+
+
+@pytest.mark.parametrize("wrong", [-1, 600])
+def test_a_class_that_the_model_does_not_have_is_refused(tiny: Any, wrong: int) -> None:
+    data = Samples("classes", np.zeros((2, 600), np.int8), np.array([0, wrong]))
+    with pytest.raises(InputError, match=f"class {wrong}"):
+        measure(tiny.build(BOARD), load_board(BOARD), EmulatorTarget(), data=data)
 
 
 def test_verification_inputs_are_extreme_random_and_seeded(tiny: Any) -> None:
