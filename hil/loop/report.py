@@ -31,12 +31,12 @@ class ReportData:
     measurement: Measurement
 
 
-def write_report(folder: RunFolder, path: Path | None = None) -> Path:
-    """Writes the report of a finished run, to the run folder unless `path` says otherwise.
+def load_report_data(folder: RunFolder) -> ReportData:
+    """What the report of a finished run shows.
 
     Raises:
         InputError: the folder holds no finished run.
-        StoreError: the disk refused, or the measurement store is damaged.
+        StoreError: the measurement store is damaged.
     """
     description = folder.description()
     result = folder.read(RESULT_NAME, LoopResult)
@@ -45,7 +45,17 @@ def write_report(folder: RunFolder, path: Path | None = None) -> Path:
         measurements = store.find(build_id=image.manifest.build_id, board=result.board, target=result.target)
     if not measurements:
         raise InputError(f"{folder.store_path} has no measurement of {result.best}", "It was removed: start another run.")
-    page = render(ReportData(description, result, image.manifest, measurements[0]))
+    return ReportData(description, result, image.manifest, measurements[0])
+
+
+def write_report(folder: RunFolder, path: Path | None = None) -> Path:
+    """Writes the report of a finished run, to the run folder unless `path` says otherwise.
+
+    Raises:
+        InputError: the folder holds no finished run.
+        StoreError: the disk refused, or the measurement store is damaged.
+    """
+    page = render(load_report_data(folder))
     path = path or folder.report_path
     write_atomically(path, page)
     return path
@@ -243,17 +253,23 @@ def _memory(manifest: Manifest) -> str:
 
 
 def _provenance(data: ReportData) -> str:
-    rows: dict[str, object] = {}
-    for part in (asdict(data.description), data.measurement.provenance):
-        rows.update(_flat(part))
-    rows |= {
-        "model": f"{data.manifest.model}, SHA-256 {data.manifest.model_sha256}",
-        "build id": data.manifest.build_id,
-        "engine": data.manifest.engine_version,
-        "compiler": f"{data.manifest.compiler} {' '.join(data.manifest.flags)}",
-        "output digest": data.measurement.output_digest,
-        "bit-exact": data.measurement.bit_exact,
+    """One table for each source, for sources have names in common: the seed of the run is not that of the measurement's inputs."""
+    manifest, measurement = data.manifest, data.measurement
+    best = data.result.best_candidate.name
+    sections: dict[str, dict[str, object]] = {
+        "Run": asdict(data.description.configuration) | data.description.provenance,
+        f"Firmware of {best}": {
+            "model": f"{manifest.model}, SHA-256 {manifest.model_sha256}",
+            "build id": manifest.build_id,
+            "engine": manifest.engine_version,
+            "compiler": f"{manifest.compiler} {' '.join(manifest.flags)}",
+        },
+        f"Measurement of {best}": {"bit-exact": measurement.bit_exact, "output digest": measurement.output_digest} | measurement.provenance,
     }
+    return "".join(f"<h3>{escape(name)}</h3>{_table(_flat(rows))}" for name, rows in sections.items())
+
+
+def _table(rows: dict[str, object]) -> str:
     cells = (
         f'<tr><td>{escape(name)}</td><td class="left wrap">{escape(str(value))}</td></tr>'
         for name, value in rows.items()
@@ -262,10 +278,11 @@ def _provenance(data: ReportData) -> str:
     return f"<table>{''.join(cells)}</table>"
 
 
-def _flat(document: dict[str, Any]) -> dict[str, object]:
+def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    """The values of nested documents, each named by its path: `limits.latency_s`."""
     rows: dict[str, object] = {}
     for name, value in document.items():
-        rows.update(_flat(value) if isinstance(value, dict) else {name: value})
+        rows.update(_flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value})
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from hilnas.errors import InputError
 from hilnas.hil.loop.charts import Series, ticks, xy_chart
-from hilnas.hil.loop.report import write_report
+from hilnas.hil.loop.report import load_report_data, render, write_report
 from hilnas.hil.loop.result import LoopResult
 from hilnas.hil.loop.run_folder import RESULT_NAME, RunFolder
 
@@ -73,6 +74,16 @@ def test_the_page_shows_the_measured_figures(page: str, finished_run: RunFolder)
         assert f"{candidate.expected_latency_s * 1e3:.3f}" in parser.sections["exits"]
     assert "cycles" in parser.sections["layers"]
     assert result.board in parser.sections["provenance"]
+
+
+def test_what_was_asked_and_what_was_measured_keep_their_own_values(finished_run: RunFolder) -> None:
+    data = load_report_data(finished_run)
+    asked = replace(data.description, configuration=replace(data.description.configuration, seed=12_345))
+    assert data.measurement.provenance["seed"] == 0
+    sections = re.findall(r"<h3>(.*?)</h3>(.*?)</table>", render(replace(data, description=asked)))
+    seeds = [re.findall(r'<td>seed</td><td class="left wrap">(.*?)</td>', rows) for _, rows in sections]
+    assert [name.split()[0] for name, _ in sections] == ["Run", "Firmware", "Measurement"]
+    assert seeds == [["12345"], [], ["0"]]
 
 
 def test_the_report_can_be_written_elsewhere(finished_run: RunFolder, tmp_path: Path, page: str) -> None:
