@@ -41,6 +41,12 @@ _DTYPES = {
 _DAMAGE = (struct.error, ValueError, IndexError, TypeError, OverflowError, AttributeError, KeyError)
 """What the flatbuffer accessors raise when an offset or a length points outside the file."""
 _HINT = "Check that the file is whole, and that it is a fully quantised int8 model."
+_CONVERT = (
+    "Convert it to int8: with tf.lite.TFLiteConverter set optimizations = [tf.lite.Optimize.DEFAULT], a representative_dataset, and "
+    "target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]."
+)
+_FLOATS = ("float16", "float32", "float64")
+_QUANTISED = ("int8", "uint8", "int16")
 
 
 def read_model(content: bytes, name: str = "the model") -> Graph:
@@ -58,7 +64,7 @@ def read_model(content: bytes, name: str = "the model") -> Graph:
     except Unsupported as error:
         raise ModelError(f"{name}: {error}", _HINT) from error
     except _DAMAGE as error:
-        raise ModelError(f"{name} is damaged: {error}", _HINT) from error
+        raise ModelError(f"{name} is damaged: it ends too early, or names what it does not have", _HINT) from error
 
 
 class _Entry(NamedTuple):
@@ -96,10 +102,26 @@ class _Reader:
         if not problems:
             problems = [*_operator_problems(graph), *_order_problems(graph)]
         if problems:
+            self._refuse_floats(tensors)
             shown = problems[:MAX_PROBLEMS] + ([f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else [])
             lines = "\n".join(f"  {problem}" for problem in shown)
-            raise ModelError(f"{self.name} cannot be compiled:\n{lines}", f"Supported operators: {', '.join(sorted(TABLE))}.")
+            raise ModelError(f"{self.name} cannot be compiled:\n{lines}", self._advice())
         return graph
+
+    def _refuse_floats(self, tensors: list[Tensor]) -> None:
+        """What is wrong with every operator of a float model is one thing."""
+        computed = {tensor.dtype for tensor in tensors if tensor.data is None}
+        if computed.isdisjoint(_FLOATS) or not computed.isdisjoint(_QUANTISED):
+            return
+        only_weights = any(tensor.dtype in _QUANTISED for tensor in tensors)
+        kind = "has int8 weights, but computes in float (dynamic-range quantisation)" if only_weights else "is a float model"
+        raise ModelError(f"{self.name} {kind}", _CONVERT)
+
+    def _advice(self) -> str:
+        names = {self._operator_name(self.subgraph.Operators(index)) for index in range(self._operator_count())}
+        if names <= TABLE.keys():
+            return "docs/operators.md says what the engine takes of each operator."
+        return f"Supported operators: {', '.join(sorted(TABLE))}."
 
     def _count(self, length: int, limit: int, what: str) -> int:
         # Each entry of a vector takes at least four bytes of the file.

@@ -101,7 +101,7 @@ def read_exits(content: bytes) -> Exits:
                 data = b"" if buffer is None or buffer.DataIsNone() else buffer.DataAsNumpy().tobytes()
                 return exits_from_json(data)
     except (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ModelError(f"the metadata of the model cannot be read: {error!r}", "The file is damaged.") from error
+        raise ModelError("the metadata of the model cannot be read", "The file is damaged: take a whole copy.") from error
     return Exits()
 
 

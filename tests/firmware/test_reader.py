@@ -64,8 +64,8 @@ def test_the_file_is_named() -> None:
 def test_all_unsupported_operators_are_listed_at_once() -> None:
     builder = ModelBuilder()
     first = builder.tensor((1, 8), "float32", name="first")
-    second = builder.tensor((1, 8), "float32", name="second")
-    third = builder.tensor((1, 8), "float32", name="third")
+    second = builder.tensor((1, 8), scale=0.1, name="second")
+    third = builder.tensor((1, 8), scale=0.1, name="third")
     builder.operator("ADD", [first, first], [second])
     builder.operator("FLOOR", [second], [third])
     with pytest.raises(ModelError) as caught:
@@ -73,6 +73,38 @@ def test_all_unsupported_operators_are_listed_at_once() -> None:
     assert "ADD that writes 'second'" in caught.value.message
     assert "float32" in caught.value.message
     assert "FLOOR that writes 'third': this operator is not supported" in caught.value.message
+    assert "Supported operators: " in caught.value.hint
+
+
+@pytest.mark.parametrize(("weights", "said"), [("float32", "is a float model"), ("int8", "dynamic-range")])
+def test_a_float_model_is_called_so_once(weights: str, said: str) -> None:
+    builder = ModelBuilder()
+    image, out = builder.tensor((1, 4), "float32"), builder.tensor((1, 3), "float32")
+    scale = 0.01 if weights == "int8" else None
+    filters = builder.tensor((3, 4), weights, scale=scale, data=np.ones((3, 4)))
+    builder.operator("FULLY_CONNECTED", [image, filters, builder.tensor((3,), "float32", data=np.zeros(3))], [out])
+    with pytest.raises(ModelError, match=said) as caught:
+        read_model(builder.build([image], [out]), "net.tflite")
+    assert caught.value.message.count("\n") == 0
+    assert "representative_dataset" in caught.value.hint and "TFLITE_BUILTINS_INT8" in caught.value.hint
+
+
+def test_the_operators_are_listed_only_where_one_is_missing() -> None:
+    builder = ModelBuilder()
+    first, second = builder.tensor((1, 8), "float32"), builder.tensor((1, 8), scale=0.1)
+    builder.operator("ADD", [first, first], [second])
+    with pytest.raises(ModelError, match="ADD") as caught:
+        read_model(builder.build([first], [second]))
+    assert "Supported operators" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_cut_file_is_said_in_our_words(kept: float) -> None:
+    content = small_model()
+    with pytest.raises(ModelError) as caught:
+        read_model(content[: int(len(content) * kept)], "cut.tflite")
+    assert "cut.tflite" in caught.value.message
+    assert not any(word in str(caught.value) for word in ("unpack_from", "struct.error", "buffer of at least", "NoneType"))
 
 
 def test_an_output_of_the_wrong_shape_is_refused() -> None:
