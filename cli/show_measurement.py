@@ -26,7 +26,7 @@ def show_measurement(measurement: Measurement, per_layer: bool, as_json: bool) -
         print_table(f"{measurement.model} on {measurement.board} ({measurement.target})", ("", ""), _rows(measurement))
     if measurement.bit_exact is False:
         raise CheckFailedError(
-            f"{measurement.model} is not bit-exact on {measurement.board}: {measurement.provenance['first_difference']}",
+            f"{measurement.model} is not bit-exact on {measurement.board}: {measurement.first_difference}",
             "This is a defect of the engine: please report it with the model.",
         )
 
@@ -36,7 +36,7 @@ def _rows(measurement: Measurement) -> list[tuple[str, object]]:
     cycles = None if measurement.cycles is None else f"{measurement.cycles:,} ({measurement.cycles_source})"
     rows: list[tuple[str, object]] = [
         ("bit-exact", {True: "yes", False: "no", None: None}[measurement.bit_exact]),
-        ("tensors compared", measurement.provenance.get("tensors_compared")),
+        ("tensors compared", measurement.tensors_compared),
         ("latency", latency),
         ("cycles", cycles),
         ("instructions", _count(measurement.instructions)),

@@ -55,10 +55,8 @@ def deploy(
     if not verify_layers:
         return measurement
     check = check_layers(image, board, target.name, reference, seed)
-    provenance = measurement.provenance | {"tensors_compared": len(check.tensors)}
-    if check.difference is None:
-        return replace(measurement, provenance=provenance)
-    return replace(measurement, bit_exact=False, provenance=provenance | {"first_difference": check.difference})
+    measurement = replace(measurement, tensors_compared=len(check.tensors))
+    return measurement if check.difference is None else replace(measurement, bit_exact=False, first_difference=check.difference)
 
 
 def measure(
@@ -71,7 +69,7 @@ def measure(
 ) -> Measurement:
     """Measures the longest path on verification inputs made from `seed`, and the exits on `data`.
 
-    With a reference, `bit_exact` says whether every output equals it; the first difference is in the provenance.
+    With a reference, `bit_exact` says whether every output equals it, and `first_difference` where one does not.
 
     Raises:
         InputError: the image is for another board, or the board does not run on the target.
@@ -83,19 +81,22 @@ def measure(
     inputs = verification_inputs(manifest, seed)
     data_inputs = None if data is None else _data_inputs(manifest, data)
     run = target.run(image, board, inputs, take_exits=False)
-    data_run = None if data_inputs is None else target.run(image, board, data_inputs, take_exits=True)
+    measurement = _longest_path(image, board, target.name, run, seed)
+    if data is not None and data_inputs is not None:
+        data_run = target.run(image, board, data_inputs, take_exits=True)
+        measurement = _with_exits(measurement, _exit_statistics(manifest, board, data_run.inferences, data), data_run, data)
+    return measurement if reference is None else _compared(measurement, manifest, reference, inputs, run)
+
+
+def _longest_path(image: FirmwareImage, board: Board, target: str, run: TargetRun, seed: int) -> Measurement:
+    """The measurement of the slowest inference of a run in which no exit was taken."""
+    manifest = image.manifest
     slowest = max(run.inferences, key=lambda inference: (inference.cycles or 0, inference.instructions or 0))
-    difference = None
-    if reference is not None:
-        check_same_edges(manifest, reference)
-        reference.reset()
-        expected = [reference.run(*tensors) for tensors in inputs]
-        difference = first_difference(manifest, expected, [inference.outputs for inference in run.inferences])
     return Measurement(
         model=manifest.model,
         model_sha256=manifest.model_sha256,
         board=board.name,
-        target=target.name,
+        target=target,
         build_id=manifest.build_id,
         clock_hz=board.clock_hz,
         cycles=slowest.cycles,
@@ -112,12 +113,28 @@ def measure(
             for layer, cycles, instructions in zip(manifest.layers, slowest.layer_cycles, slowest.layer_instructions, strict=True)
         ),
         output_digest=output_digest(run.inferences),
-        bit_exact=None if reference is None else difference is None,
-        exits=None if data is None or data_run is None else _exit_statistics(manifest, board, data_run.inferences, data),
-        provenance=_provenance(image, (run, *([data_run] if data_run else [])), seed, difference)
-        | ({} if reference is None else {"reference": reference.kernels})
-        | ({} if data is None else {"data": data.name, "data_sha256": data.digest}),
+        bit_exact=None,
+        attempts=run.attempts,
+        provenance=_provenance(image, run, seed),
     )
+
+
+def _with_exits(measurement: Measurement, exits: ExitStatistics, run: TargetRun, data: Samples) -> Measurement:
+    """Adds what a run over a data set told."""
+    provenance = measurement.provenance | {"data": data.name, "data_sha256": data.digest}
+    return replace(measurement, exits=exits, attempts=measurement.attempts + run.attempts, provenance=provenance)
+
+
+def _compared(
+    measurement: Measurement, manifest: Manifest, reference: ReferenceModel, inputs: Sequence[tuple[Tensor, ...]], run: TargetRun
+) -> Measurement:
+    """Adds whether a run gave the outputs that the reference gives."""
+    check_same_edges(manifest, reference)
+    reference.reset()
+    expected = [reference.run(*tensors) for tensors in inputs]
+    difference = first_difference(manifest, expected, [inference.outputs for inference in run.inferences])
+    provenance = measurement.provenance | {"reference": reference.kernels}
+    return replace(measurement, bit_exact=difference is None, first_difference=difference, provenance=provenance)
 
 
 def output_digest(inferences: Sequence[Inference]) -> str:
@@ -161,16 +178,14 @@ def _accuracy(inferences: Sequence[Inference], labels: NDArray[np.integer[Any]])
     return float(np.mean([int(np.argmax(answer)) == label for answer, label in zip(answers, labels, strict=True)]))
 
 
-def _provenance(image: FirmwareImage, runs: Sequence[TargetRun], seed: int, difference: str | None) -> dict[str, str | int | float | None]:
+def _provenance(image: FirmwareImage, run: TargetRun, seed: int) -> dict[str, str | int | float | None]:
     return {
         "hilnas": __version__,
         "engine": image.manifest.engine_version,
         "compiler": image.manifest.compiler,
-        "target_version": runs[0].target_version,
+        "target_version": run.target_version,
         "host": platform.node(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "inputs": INPUT_SETS,
-        "attempts": "; ".join(attempt for run in runs for attempt in run.attempts),
-        "first_difference": difference,
     }

@@ -39,8 +39,10 @@ class Measurement:
     """One image measured on one target, with its whole provenance.
 
     `latency_s` is the longest path (no exit taken). Sizes are bytes as the design defines them. `output_digest` is the
-    SHA-256 of the outputs of all inputs of the run, in order. `provenance` says by what and when: hilnas, engine, compiler
-    and target versions, host, seed of the inputs, date, attempts.
+    SHA-256 of the outputs of all inputs of the run, in order. `bit_exact` is None where nothing was compared; where it is False,
+    `first_difference` says where outputs differ first. `tensors_compared` is how many layers' outputs were compared, too. `attempts`
+    has a line for everything that had to be repeated. `provenance` says by what and when: hilnas, engine, compiler and target
+    versions, host, seed of the inputs, date.
     """
 
     model: str
@@ -61,5 +63,8 @@ class Measurement:
     layers: tuple[LayerMeasurement, ...]
     output_digest: str
     bit_exact: bool | None
+    first_difference: str | None = None
+    tensors_compared: int | None = None
+    attempts: tuple[str, ...] = ()
     exits: ExitStatistics | None = None
     provenance: dict[str, str | int | float | None] = field(default_factory=dict)

@@ -19,7 +19,7 @@ STORE_NAME = "measurements.db"
 """The name of a store inside a run folder."""
 
 _APPLICATION_ID = 0x484E_4153
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE measurement (
     key TEXT PRIMARY KEY,
@@ -185,11 +185,6 @@ class MeasurementStore:
             damaged = code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
             hint = _SAVE_WHAT_IS_LEFT if damaged else "Free some space, or check the permissions of the file and its folder."
             raise StoreError(f"cannot use the measurement store {self.path}: {error}", hint) from error
-
-
-def _row(measurement: Measurement) -> tuple[str, ...]:
-    columns = (str(getattr(measurement, name)) for name in _FILTERS)
-    return (measurement_key(measurement), *columns, _DOCUMENT.dump_json(measurement).decode())
 
 
 _IDENTITY = {"application_id": _APPLICATION_ID, "user_version": _SCHEMA_VERSION}

@@ -21,8 +21,7 @@ def verification_inputs(manifest: Manifest, seed: int, count: int = INPUT_SETS) 
         InputError: an input is of a type without limits (float).
     """
     generator = np.random.default_rng(seed)
-    sets = [tuple(_input(info, index, generator) for info in manifest.inputs) for index in range(count)]
-    return sets
+    return [tuple(_input(info, index, generator) for info in manifest.inputs) for index in range(count)]
 
 
 def _input(info: TensorInfo, index: int, generator: np.random.Generator) -> Tensor:

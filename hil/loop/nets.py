@@ -181,8 +181,9 @@ def _measure(bench: _Bench, image: FirmwareImage, model: Path, with_data: bool) 
         data = Samples(f"{bench.data.name} test", test.inputs, test.y) if with_data else None
         measurement = measure(image, bench.board, target, ReferenceModel.load(model), data=data)
         if not measurement.bit_exact:
-            difference = measurement.provenance["first_difference"]
-            raise CheckFailedError(f"{model} on {target.name} is not bit-exact: {difference}", "This is a defect of the engine: report it.")
+            raise CheckFailedError(
+                f"{model} on {target.name} is not bit-exact: {measurement.first_difference}", "This is a defect of the engine: report it."
+            )
         store.add(measurement)
     return measurement
 

@@ -66,8 +66,8 @@ def test_deploy_says_how_many_tensors_agree(model: Path, tmp_path: Path) -> None
     measurement = deploy(model, BOARD, create_target("host"), tmp_path / "image", verify_layers=True)
     assert measurement.bit_exact
     assert measurement.cycles is None
-    assert measurement.provenance["tensors_compared"] == len(measurement.layers)
-    assert measurement.provenance["first_difference"] is None
+    assert measurement.tensors_compared == len(measurement.layers)
+    assert measurement.first_difference is None
 
 
 def test_host_and_emulator_give_the_same_digest(image: FirmwareImage, model: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_deploy_on_the_emulator_is_bit_exact_and_complete(data_folder: Path, tmp
     assert sum(layer.instructions or 0 for layer in measurement.layers) == measurement.instructions
     assert sum(layer.cycles or 0 for layer in measurement.layers) == pytest.approx(measurement.cycles, rel=1e-3)
     assert measurement.arena_bytes <= measurement.sram_bytes
-    assert measurement.provenance["attempts"] == ""
+    assert measurement.attempts == ()
     assert FirmwareImage.load(tmp_path / "image").manifest.build_id == measurement.build_id
 
 
@@ -235,7 +235,7 @@ class WrongByte:
 def test_one_wrong_bit_is_not_bit_exact(data_folder: Path, tmp_path: Path) -> None:
     measurement = deployed(data_folder, tmp_path / "image", "kws", target=WrongByte())
     assert measurement.bit_exact is False
-    assert "inference 3 differs first at index 2" in str(measurement.provenance["first_difference"])
+    assert "inference 3 differs first at index 2" in str(measurement.first_difference)
 
 
 @pytest.mark.data

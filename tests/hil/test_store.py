@@ -39,6 +39,7 @@ def measurement(number: int = 0, **changes: object) -> Measurement:
         layers=(LayerMeasurement("conv", "CONV_2D", 800_000, None, 1_250_000),),
         output_digest="ab" * 32,
         bit_exact=True,
+        attempts=("run 3: no undamaged reply, sent again",),
         exits=ExitStatistics("digits", (3, 7), (None, 1_000_000), 0.002),
         provenance={"date": "2026-01-01", "seed": 0},
     )
