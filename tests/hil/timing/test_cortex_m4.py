@@ -7,8 +7,10 @@ from types import ModuleType
 import pytest
 
 from hilnas.boards.board import AcceleratedFlash, Board, load_board
+from hilnas.boards.core import load_core
 from hilnas.errors import BoardError, TargetError
 from hilnas.firmware.toolchain import ARM
+from hilnas.hil.calibration import Point, apply, calibrate, fitted_knobs
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.emulator.native import StopReason
@@ -153,6 +155,30 @@ def test_it_runs_what_others_made(programs: ModuleType, tmp_path: Path, l4r5: Bo
     assert result.warnings == ()
     assert result.profile is not None and sum(result.profile.causes.values()) == result.cycles
     assert result.intervals[0].cycles > result.intervals[0].instructions
+
+
+def test_what_is_fitted_of_it_is_recovered(compile_m4: Compile, l4r5: Board) -> None:
+    elf = compile_m4("""
+    volatile unsigned sum;
+    __attribute__((noinline)) void mark(void) { __asm volatile(""); }
+    __attribute__((noinline)) unsigned thrice(unsigned value) { return 3 * value; }
+    void reset(void) {
+        mark();
+        for (unsigned i = 0; i < 500; i++) sum += thrice(i);
+        mark();
+        for (unsigned i = 1; i < 500; i++) sum += 12345u / i;
+        mark();
+        for (unsigned i = 1; i < 500; i++) sum += thrice(12345u / i);
+        mark();
+        finish();
+    }""")
+    core, truth = load_core("cortex-m4"), {"mispredicted": 3, "divide": 4}
+    knobs = [knob for knob in fitted_knobs(core, {l4r5.name: l4r5}) if knob.name in truth]
+    other, _ = apply(core, {l4r5.name: l4r5}, knobs, tuple(truth[knob.name] for knob in knobs))
+    intervals = run_elf(elf, l4r5, RunOptions(mark="mark"), lambda text: None, other).intervals
+    points = [Point(elf=elf, board=l4r5.name, mark="mark", interval=n, cycles=item.cycles) for n, item in enumerate(intervals)]
+    result = calibrate(points, core, {l4r5.name: l4r5}, knobs)
+    assert {knob.name: value for knob, value in zip(result.knobs, result.values, strict=True)} == truth
 
 
 def test_it_says_what_core_it_is(compile_m4: Compile, l4r5: Board) -> None:
