@@ -15,7 +15,7 @@ from hilnas.errors import InputError
 from hilnas.experiments import reward_regret, reward_search, reward_table
 from hilnas.experiments.nasbench201 import latency_limit
 from hilnas.experiments.reward_table import cut
-from hilnas.experiments.statistics import interval
+from hilnas.experiments.statistics import interval, paired_p_value
 from hilnas.nas.evaluators.table import TableEvaluator
 
 
@@ -57,6 +57,13 @@ def test_an_interval_holds_the_mean_and_narrows_with_more_seeds() -> None:
     few, many = interval(rng.normal(size=10)), interval(rng.normal(size=1000))
     assert few.low < few.mean < few.high
     assert many.high - many.low < 0.5 * (few.high - few.low)
+
+
+def test_a_paired_test_asks_whether_differences_are_above_zero() -> None:
+    ten = np.arange(1.0, 11.0)
+    assert paired_p_value(ten) == pytest.approx(2.0**-10)
+    assert paired_p_value(-ten) == pytest.approx(1.0)
+    assert paired_p_value(np.zeros(10)) == 1.0
 
 
 @pytest.mark.parametrize("text", ["", "fast", "-3", "0", "120%", "0%"])
