@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hilnas.errors import BoardError
+from hilnas.suggestion import did_you_mean
 
 BOARDS_FOLDER = Path(__file__).parent
 
@@ -192,7 +193,8 @@ def load_board(name_or_path: str) -> Board:
     is_path = name_or_path.endswith((".yaml", ".yml"))
     path = Path(name_or_path) if is_path else BOARDS_FOLDER / f"{name_or_path}.yaml"
     if not is_path and name_or_path not in board_names():
-        raise BoardError(f"unknown board {name_or_path!r}", f"Known: {', '.join(board_names())}; or give the path of a .yaml file.")
+        known = f"Known: {', '.join(board_names())}; or give the path of a .yaml file."
+        raise BoardError(f"unknown board {name_or_path!r}", did_you_mean(name_or_path, board_names()) + known)
     try:
         return Board.model_validate(yaml.safe_load(path.read_text()))
     except OSError as error:

@@ -11,6 +11,7 @@ import click
 from hilnas import __version__
 from hilnas import errors as e
 from hilnas.extras import missing_package
+from hilnas.suggestion import did_you_mean
 
 VERBS = {
     "boards": "the boards, their memories, clocks and targets",
@@ -57,6 +58,13 @@ class _Verbs(click.Group):
         module = importlib.import_module(f"hilnas.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            error.message = f"{error.message} {did_you_mean(args[0], VERBS)}".rstrip()
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

@@ -139,7 +139,9 @@ class FirmwareImage:
         try:
             return cls(folder, TypeAdapter(Manifest).validate_json(read_input(path)))
         except ValidationError as error:
-            raise InputError(f"{path} is not a manifest of this version: {error}", "Build the image again with `hilnas build`.") from error
+            first = error.errors()[0]
+            what = f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+            raise InputError(f"{path} is not a manifest of this version: {what}", "Build the image again with `hilnas build`.") from error
 
     def require_board(self, name: str) -> None:
         """Refuses to go on with an image for another board.

@@ -74,7 +74,11 @@ def load_points(path: Path) -> tuple[Point, ...]:
     try:
         document = yaml.safe_load(read_input(path))
         points = tuple(Point.model_validate(item) for item in document["points"])
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f", line {place.line + 1}: {getattr(error, 'problem', '')}" if place else ""
+        raise InputError(f"{path} is not valid YAML{where}", "See docs/timing.md for an example.") from error
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path} has no list of points", "See docs/timing.md for what the file holds.") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())

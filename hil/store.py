@@ -77,7 +77,10 @@ class MeasurementStore:
         """
         file = path / STORE_NAME if path.is_dir() else path
         if not file.is_file():
-            raise InputError(f"{path} holds no measurements: {file} does not exist", "Give a run folder or the path of a store.")
+            raise InputError(
+                f"{path} holds no measurements: {file} does not exist",
+                "Give a run folder or the path of a store; a run that was interrupted goes on with `hilnas loop --resume FOLDER`.",
+            )
         return cls(file)
 
     def _open(self) -> None:

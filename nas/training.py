@@ -225,7 +225,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(read_input(path)), weights_only=True, map_location="cpu")
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"{path} is not a supernet: {error}", "Train one with `hilnas train`.") from error
+        raise InputError(f"{path} is not a supernet", "Train one with `hilnas train`.") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise InputError(f"{path} is not a supernet of this version", "Train one with `hilnas train`.")
     return content

@@ -147,6 +147,8 @@ class RunFolder:
             InputError: it is missing or damaged.
         """
         path = self.path / name
+        if not path.exists() and (self.path / RUN_NAME).is_file():
+            raise InputError(f"the run in {self.path} is not finished: it has no {name}", f"Go on with `hilnas loop --resume {self.path}`.")
         try:
             return TypeAdapter(kind).validate_json(read_input(path))
         except ValidationError as error:

@@ -30,6 +30,7 @@ class Workers:
 
     def __init__(self, count: int, log: Path) -> None:
         self._log = log
+        self._log_start = log.stat().st_size if log.exists() else 0
         self._pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_start, initargs=(os.getpid(), str(log)))
 
     def map(self, task: Callable[[T], R], items: Sequence[T], advance: Advance = lambda steps: None) -> list[R]:
@@ -49,7 +50,22 @@ class Workers:
                 advance(len(done))
             return [future.result() for future in futures]
         except BrokenProcessPool as error:
-            raise BuildError("a worker process died", f"See the end of {self._log}; was memory short?") from error
+            said = self._last_words()
+            if said:
+                raise BuildError(f"a worker process died: {said}", f"{self._log} has the rest.") from error
+            raise BuildError(
+                "a worker process died and said nothing", "Was memory short? `dmesg` tells of processes that were killed."
+            ) from error
+
+    def _last_words(self) -> str:
+        """The last line that a worker printed, which names the exception that it died of, if it did."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(self._log_start)
+                lines = log.read().decode(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def __enter__(self) -> Workers:
         return self

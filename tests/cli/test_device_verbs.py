@@ -80,6 +80,13 @@ def test_measure_of_no_image_is_wrong_usage(tmp_path: Path) -> None:
     assert "manifest.json" in result.stderr and "Traceback" not in result.stderr
 
 
+def test_a_manifest_of_another_version_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"model": "net"}')
+    result = hilnas("measure", tmp_path)
+    assert result.returncode == 2 and "model_sha256" in result.stderr and "hilnas build" in result.stderr
+    assert len(result.stderr.splitlines()) == 2 and "pydantic" not in result.stderr
+
+
 @pytest.mark.parametrize("verb", ["boards", "deploy", "measure"])
 def test_help_has_an_example(verb: str) -> None:
     result = hilnas(verb, "--help")

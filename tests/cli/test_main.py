@@ -50,6 +50,13 @@ def test_an_unknown_verb_is_wrong_usage() -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(("mistyped", "meant"), [(("deplo",), "deploy"), (("boards", "nucleo-h743zi"), "nucleo-h743zi2")])
+def test_a_mistyped_name_is_recognised(mistyped: tuple[str, ...], meant: str) -> None:
+    result = hilnas(*mistyped)
+    assert result.returncode == 2
+    assert f"Did you mean {meant}" in result.stderr
+
+
 def test_doctor_finds_the_default_path() -> None:
     result = hilnas("doctor", "--json")
     assert result.returncode == 0, result.stderr

@@ -49,6 +49,13 @@ def test_an_export_of_what_is_no_supernet_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_no_supernet_is_said_in_one_line(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(InputError) as caught:
+        run("export", tmp_path / "run.json", "--architecture", "largest", "--out", tmp_path / "out")
+    assert str(caught.value).splitlines() == [f"{tmp_path / 'run.json'} is not a supernet", "Train one with `hilnas train`."]
+
+
 @pytest.mark.parametrize("verb", ["train", "export"])
 def test_help_has_an_example(verb):
     assert f"Example: hilnas {verb} " in run(verb, "--help").stdout

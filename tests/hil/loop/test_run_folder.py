@@ -10,8 +10,11 @@ import pytest
 
 from hilnas.errors import InputError, StoreError
 from hilnas.hil.loop.configuration import LoopConfiguration
+from hilnas.hil.loop.recalibrate import recalibrate
+from hilnas.hil.loop.report import write_report
 from hilnas.hil.loop.result import Figures
 from hilnas.hil.loop.run_folder import RunFolder
+from hilnas.hil.store import MeasurementStore
 
 
 def test_a_run_remembers_what_was_asked(tmp_path: Path) -> None:
@@ -76,3 +79,12 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         other.kill()
     with RunFolder(tmp_path).locked():
         pass
+
+
+def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.create(LoopConfiguration())
+    for unfinished in (lambda: write_report(folder), lambda: recalibrate(folder), lambda: MeasurementStore.existing(tmp_path)):
+        with pytest.raises(InputError) as caught:
+            unfinished()
+        assert "hilnas loop --resume" in caught.value.hint

@@ -29,6 +29,10 @@ def exchange(task):
 def refuse(number):
     raise InputError(f"refused {number}", "a hint")
 
+def cry(number):
+    print("MemoryError: of the device", flush=True)
+    os._exit(9)
+
 def vanish(number):
     os._exit(9)
 
@@ -65,6 +69,14 @@ def test_an_error_of_a_task_comes_through_whole(tasks, tmp_path: Path) -> None:
 def test_a_worker_that_dies_is_an_error(tasks, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="worker process died"), Workers(2, tmp_path / "log") as workers:
         workers.map(tasks.vanish, [1, 2])
+
+
+def test_the_last_words_of_a_worker_are_quoted(tasks, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("of an earlier run\n")
+    with pytest.raises(BuildError, match="said nothing"), Workers(1, tmp_path / "log") as workers:
+        workers.map(tasks.vanish, [1])
+    with pytest.raises(BuildError, match="died: MemoryError: of the device"), Workers(1, tmp_path / "log") as workers:
+        workers.map(tasks.cry, [1])
 
 
 def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:

@@ -122,3 +122,9 @@ def test_bad_points_are_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "points.yaml").write_text(text)
     with pytest.raises(InputError, match=r"points\.yaml"):
         load_points(tmp_path / "points.yaml")
+
+
+def test_a_mistake_in_the_yaml_is_given_its_line(tmp_path: Path) -> None:
+    (tmp_path / "points.yaml").write_text("points:\n  - elf: a.elf\n    board: [nucleo\n")
+    with pytest.raises(InputError, match=r"not valid YAML, line \d"):
+        load_points(tmp_path / "points.yaml")
