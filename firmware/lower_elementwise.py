@@ -29,7 +29,7 @@ _FUNCTIONS = {
     "MAXIMUM": "hilnas_maximum",
     "MINIMUM": "hilnas_minimum",
 }
-_BYTES = 92
+_BYTES = 88
 
 
 def _kernel(graph: Graph, operator: Operator) -> Kernel:

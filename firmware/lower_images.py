@@ -49,7 +49,7 @@ def _bilinear(operator: Operator) -> bool:
 def _resize_kernel(graph: Graph, operator: Operator) -> Kernel:
     output = graph.output_of(operator).shape
     name = "bilinear" if _bilinear(operator) else "nearest"
-    return Kernel(f"hilnas_resize_{name}", f"resize_{name}.c", table_bytes=20 + (6 if _bilinear(operator) else 2) * (output[1] + output[2]))
+    return Kernel(f"hilnas_resize_{name}", f"resize_{name}.c", table_bytes=24 + (6 if _bilinear(operator) else 2) * (output[1] + output[2]))
 
 
 def _resize_constants(graph: Graph, operator: Operator) -> Constants:

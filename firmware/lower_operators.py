@@ -42,7 +42,7 @@ def _connected_kernel(graph: Graph, operator: Operator) -> Kernel:
         "fully_connected.c",
         weight_bytes=weights.elements,
         channel_bytes=weights.shape[0] * WIDE_CHANNEL_BYTES,
-        table_bytes=32,
+        table_bytes=28,
     )
 
 
@@ -99,7 +99,7 @@ def _addition_constants(graph: Graph, operator: Operator) -> Constants:
 def _pooling_kernel(graph: Graph, operator: Operator) -> Kernel:
     average = operator.op == "AVERAGE_POOL_2D"
     return Kernel(
-        "hilnas_pool_average" if average else "hilnas_pool_maximum", "average_pool.c" if average else "maximum_pool.c", table_bytes=36
+        "hilnas_pool_average" if average else "hilnas_pool_maximum", "average_pool.c" if average else "maximum_pool.c", table_bytes=34
     )
 
 
@@ -214,7 +214,7 @@ def _svdf_kernel(graph: Graph, operator: Operator) -> Kernel:
     weights = features.size_bytes + times.size_bytes
     biases = 4 * bias.elements if bias else 0
     state = graph.input_of(operator, 4).dtype
-    return Kernel(f"hilnas_filter_svdf_{state}", "svdf.c", weights, biases, 56, defines=(f"HILNAS_STATE={state}",))
+    return Kernel(f"hilnas_filter_svdf_{state}", "svdf.c", weights, biases, 52, defines=(f"HILNAS_STATE={state}",))
 
 
 def _svdf_constants(graph: Graph, operator: Operator) -> Constants:
@@ -257,7 +257,7 @@ ADD_DSP = Lowering(
 )
 POOLING = Lowering(_pooling_kernel, _pooling_constants)
 AVERAGE_POOLING_DSP = Lowering(
-    fixed_kernel("hilnas_pool_average_dsp", "average_pool_dsp.c", 36), _pooling_constants, _averages_lanes, kernel_set=KernelSet.DSP
+    fixed_kernel("hilnas_pool_average_dsp", "average_pool_dsp.c", 34), _pooling_constants, _averages_lanes, kernel_set=KernelSet.DSP
 )
 REDUCTION = Lowering(_reduction_kernel, _reduction_constants)
 LOG_SOFTMAX = Lowering(_log_softmax_kernel, _log_softmax_constants)
