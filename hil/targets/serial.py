@@ -5,20 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from serial.tools import list_ports
+
 from hilnas.boards.board import Board
+from hilnas.errors import ConnectError
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.bench import Bench
 from hilnas.hil.board_lock import BoardLock
 from hilnas.hil.board_selection import BoardSelection
 from hilnas.hil.flashers import choose_flasher
-from hilnas.hil.flashers.virtual import is_virtual
+from hilnas.hil.flashers.virtual import PREFIX, is_virtual
 from hilnas.hil.fleet import Fleet
 from hilnas.hil.measurement import CYCLES_MEASURED, CYCLES_MODELLED
-from hilnas.hil.probes import choose_port
+from hilnas.hil.probes import AUTO, choose_port
 from hilnas.hil.target import TargetRun, Tensor
 
 FLASH_S = 120.0
 """What flashing may take, its own repetitions included."""
+
+
+def _absent(port: str, probe: str | None) -> ConnectError | None:
+    """What is not there of a board that was named; whether a real probe is there its flasher knows best."""
+    if probe is not None and is_virtual(probe):
+        path = Path(probe.removeprefix(PREFIX))
+        return None if path.exists() else ConnectError(f"there is no virtual board at {path}", "`hilnas virtual-board` prints its probe.")
+    if port == AUTO or "://" in port or Path(port).exists():
+        return None
+    present = ", ".join(sorted(known.device for known in list_ports.comports())) or "none"
+    return ConnectError(
+        f"there is no serial port {port}; there is {present}", "Check --port; `auto`, or leaving it out, takes the probe's."
+    )
 
 
 class SerialBench(BoardLock):
@@ -51,7 +67,18 @@ class SerialTarget:
     name = "serial"
 
     def __init__(self, selection: BoardSelection) -> None:
-        benches: list[Bench] = [SerialBench(port, probe, selection.flasher) for port, probe in selection.attached()]
+        """Looks at what is named before anything is flashed.
+
+        Raises:
+            InputError: the boards are not named as they must be.
+            ConnectError: nothing is named and not exactly one board is attached, or nothing that is named is there.
+        """
+        boards = selection.attached()
+        absent = [error for port, probe in boards if (error := _absent(port, probe)) is not None]
+        if len(absent) == len(boards):
+            # A mistake of the user is not tried again; of several boards the others go on.
+            raise absent[0]
+        benches: list[Bench] = [SerialBench(port, probe, selection.flasher) for port, probe in boards]
         self._fleet = Fleet(benches, selection.persistence, selection.aside)
 
     def run(self, image: FirmwareImage, board: Board, inputs: Sequence[tuple[Tensor, ...]], take_exits: bool) -> TargetRun:

@@ -59,6 +59,19 @@ def test_a_fault_that_is_none_is_wrong_usage() -> None:
     assert "first-connect" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("named", "missing"),
+    [
+        (("--port", "/dev/nothere"), "no serial port /dev/nothere"),
+        (("--probe", "virtual:/nowhere/probe"), "no virtual board at /nowhere/probe"),
+    ],
+)
+def test_what_is_named_and_not_there_is_said_at_once(tmp_path: Path, named: tuple[str, str], missing: str) -> None:
+    result = hilnas("deploy", tmp_path / "none.tflite", "--board", "nucleo-h743zi2", "--target", "serial", *named)
+    assert result.returncode == 5
+    assert missing in result.stderr and len(result.stderr.splitlines()) == 2
+
+
 @pytest.mark.skipif(bool(attached_boards()), reason="a board is attached")
 def test_nothing_attached_is_a_connection_error(tmp_path: Path) -> None:
     result = hilnas("deploy", tmp_path / "none.tflite", "--board", "nucleo-h743zi2", "--target", "serial", "--port", "auto")
