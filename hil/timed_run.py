@@ -26,6 +26,7 @@ from hilnas.hil.verify import verification_inputs
 from hilnas.progress import progress
 
 _SLICE = 20_000_000
+_WAITS_FOR_HOST = "this is firmware of hilnas, which waits for the host's commands: give the folder that it lies in to time an inference"
 _SEMIHOSTING = {0x01: "SYS_OPEN", 0x0D: "SYS_TMPNAM", 0x0E: "SYS_REMOVE", 0x0F: "SYS_RENAME", 0x12: "SYS_SYSTEM"}
 
 
@@ -79,7 +80,10 @@ def run_elf(path: Path, board: Board, options: RunOptions, console: Callable[[by
     elf = read_elf(path)
     with _machine(elf, board, options, core) as (machine, model):
         stop = _run(machine, options, console)
-        return _result(machine, model, options, stop, _ENDED[stop.reason])
+        result = _result(machine, model, options, stop, _ENDED[stop.reason])
+    if stop.reason is StopReason.IDLE and LAYER_MARK in elf.symbols and not result.intervals:
+        return replace(result, warnings=(*result.warnings, _WAITS_FOR_HOST))
+    return result
 
 
 def run_image(image: FirmwareImage, board: Board, options: RunOptions, core: Core | None = None, seed: int = 0) -> TimedRun:
@@ -122,7 +126,6 @@ def _result(machine: Machine, model: TimingModel | None, options: RunOptions, st
         profile=function_profile(model, machine.elf) if model is not None and options.profile else None,
         warnings=(
             *_mark_warnings(options, len(entries)),
-            *_host_warnings(machine, stop),
             *_peripheral_warnings(machine),
             *_refusal_warnings(machine),
             *_replacement_warnings(machine),
@@ -185,11 +188,6 @@ def _run(machine: Machine, options: RunOptions, console: Callable[[bytes], None]
 def _mark_warnings(options: RunOptions, calls: int) -> Iterator[str]:
     if options.mark is not None and calls < 2:
         yield f"{options.mark} was called {('never', 'once')[calls]}: there is no interval; was it inlined?"
-
-
-def _host_warnings(machine: Machine, stop: Stop) -> Iterator[str]:
-    if stop.reason is StopReason.IDLE and LAYER_MARK in machine.elf.symbols and not machine.mark_count:
-        yield "this is firmware of hilnas, which waits for the host's commands: give the folder that it lies in to time an inference"
 
 
 def _peripheral_warnings(machine: Machine) -> Iterator[str]:

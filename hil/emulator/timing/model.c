@@ -3,12 +3,13 @@
 #include "block.h"
 #include "branch.h"
 #include "memory.h"
+#include "states.h"
 #include "timing.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { HASH_SIZE = 1 << 14, STATES_MAX = 1 << 16, CODE_GRANULE = 32 };
+enum { CODE_GRANULE = 32 };
 
 struct model {
     struct parameters parameters;
@@ -16,8 +17,7 @@ struct model {
     struct memory_system memory;
     struct branch_predictor branches;
     struct block *blocks, *blocks_by_hash[HASH_SIZE];
-    struct pipeline *states;
-    uint32_t state_count, *states_by_hash, *next_state;
+    struct state_table states;
     struct variant *running;
     uint32_t next_access; /* of the running block */
     uint32_t next_access_address;
@@ -88,28 +88,6 @@ int model_add_flash(struct model *model, const struct model_flash *flash) {
     return flash_accelerator_create(&system->flash, flash->line_bytes, flash->instruction_lines, flash->data_lines);
 }
 
-static uint32_t hash_of(const void *data, size_t size) { /* FNV-1a */
-    uint32_t hash = 2166136261u;
-    for (size_t n = 0; n < size; n++)
-        hash = (hash ^ ((const uint8_t *)data)[n]) * 16777619u;
-    return hash % HASH_SIZE;
-}
-
-/* The number of a pipeline state. Once there are too many, all further ones count as the empty pipeline, number 0. */
-static uint32_t state_number(struct model *model, const struct pipeline *state) {
-    uint32_t *bucket = &model->states_by_hash[hash_of(state, sizeof *state)];
-    for (uint32_t n = *bucket; n; n = model->next_state[n - 1])
-        if (!memcmp(&model->states[n - 1], state, sizeof *state))
-            return n - 1;
-    if (model->state_count == STATES_MAX)
-        return 0;
-    uint32_t number = model->state_count++;
-    model->states[number] = *state;
-    model->next_state[number] = *bucket;
-    *bucket = number + 1;
-    return number;
-}
-
 static bool is_possible(const struct parameters *p) {
     return p->linefill_buffers >= 1 && p->linefill_buffers <= LINES_IN_FLIGHT_MAX && p->store_buffer_entries >= 1 &&
            p->store_buffer_entries <= STORE_BUFFER_MAX && p->fetch_bytes >= 4 &&
@@ -119,16 +97,10 @@ static bool is_possible(const struct parameters *p) {
 
 int model_start(struct model *model) {
     const struct parameters *p = &model->parameters;
-    struct pipeline empty;
-    model->states = calloc(STATES_MAX, sizeof *model->states);
-    model->states_by_hash = calloc(HASH_SIZE, sizeof *model->states_by_hash);
-    model->next_state = calloc(STATES_MAX, sizeof *model->next_state);
-    if (!model->states || !model->states_by_hash || !model->next_state || !is_possible(p) ||
+    if (!is_possible(p) || state_table_create(&model->states, p) ||
         branch_predictor_create(&model->branches, (uint32_t)p->branch_target_entries) ||
         memory_system_create(&model->memory, p))
         return -1;
-    pipeline_reset(&empty, p);
-    state_number(model, &empty);
     model->clock.causes = model->before_first;
     return 0;
 }
@@ -140,9 +112,7 @@ void model_destroy(struct model *model) {
     }
     memory_system_destroy(&model->memory);
     branch_predictor_destroy(&model->branches);
-    free(model->states);
-    free(model->states_by_hash);
-    free(model->next_state);
+    state_table_destroy(&model->states);
     free(model);
 }
 
@@ -186,9 +156,9 @@ static struct variant *variant_of(struct model *model, struct block *block, uint
     for (struct variant *variant = block->variants; variant; variant = variant->next)
         if (variant->entry == entry && variant->by_branch == by_branch)
             return variant;
-    struct variant *variant = block_schedule(block, entry, &model->states[entry], by_branch, &model->parameters);
+    struct variant *variant = block_schedule(block, entry, &model->states.states[entry], by_branch, &model->parameters);
     if (variant)
-        variant->exit = state_number(model, &variant->schedule.exit);
+        variant->exit = state_table_number(&model->states, &variant->schedule.exit);
     return variant;
 }
 
