@@ -82,14 +82,16 @@ def _build_for_board(model: Path, board_name: str, out: Path, planning: PlanOpti
     from hilnas.boards.board import load_board
     from hilnas.firmware.build import build_image
     from hilnas.firmware.interface import MODEL_HEADER
+    from hilnas.firmware.size import memory_use, read_sections
     from hilnas.hil.targets import create_target
 
     board = load_board(board_name)
     request = replace(planning.request(model, board, create_target("emulator")), by_rows=by_rows)
-    manifest = build_image(model, board, out, request).manifest
+    image = build_image(model, board, out, request)
+    manifest, memories = image.manifest, memory_use(read_sections(image.elf), board)
     planning.draw(manifest)
     if as_json:
-        print_json({**asdict(manifest), "out": str(out)})
+        print_json({**asdict(manifest), "memories": [asdict(one) for one in memories], "out": str(out)})
         return
     print_table(
         f"{manifest.model} for {manifest.board}, build {manifest.build_id}",
@@ -105,10 +107,19 @@ def _build_for_board(model: Path, board_name: str, out: Path, planning: PlanOpti
         "  arenas": manifest.arena_bytes,
         "    lower bound, these segments": manifest.lower_bound_bytes,
         "    lower bound, any segments": manifest.least_bound_bytes,
-        "stack": manifest.stack_bytes,
+        "stack, not in SRAM": manifest.stack_bytes,
         "library alone: flash": manifest.library.flash_bytes,
         "library alone: SRAM": manifest.library.ram_bytes,
-        "library alone: stack": manifest.library.stack_bytes,
+        "library alone: stack, not in SRAM": manifest.library.stack_bytes,
     }
     print_table("Sizes", ("", "bytes"), ((name, f"{size:,}") for name, size in sizes.items()))
+    print_table(
+        f"Memories of {board.name}, {board.placement.stack} with the {board.stack_bytes:,} bytes that are reserved for the stack",
+        ("memory", "bytes used", "of", "share"),
+        (
+            (one.memory, f"{one.used_bytes:,}", f"{one.size_bytes:,}", f"{one.used_bytes / one.size_bytes:.1%}")
+            for one in memories
+            if one.used_bytes
+        ),
+    )
     click.echo(f"The image is in {out}; {out / 'library'} is for other projects, include {MODEL_HEADER}.")

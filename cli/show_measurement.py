@@ -9,7 +9,7 @@ from hilnas.cli.output import print_json, print_table
 from hilnas.errors import CheckFailedError
 
 if TYPE_CHECKING:
-    from hilnas.hil.measurement import Measurement
+    from hilnas.hil.measurement import ExitStatistics, Measurement
 
 
 def show_measurement(measurement: Measurement, per_layer: bool, as_json: bool) -> None:
@@ -35,7 +35,7 @@ def _rows(measurement: Measurement) -> list[tuple[str, object]]:
     latency = None if measurement.latency_s is None else f"{measurement.latency_s * 1e3:.3f} ms at {measurement.clock_hz / 1e6:g} MHz"
     cycles = None if measurement.cycles is None else f"{measurement.cycles:,} ({measurement.cycles_source})"
     rows: list[tuple[str, object]] = [
-        ("bit-exact", {True: "yes", False: "no", None: None}[measurement.bit_exact]),
+        ("bit-exact", {True: "yes", False: "no", None: "not compared"}[measurement.bit_exact]),
         ("tensors compared", measurement.tensors_compared),
         ("latency", latency),
         ("cycles", cycles),
@@ -44,16 +44,22 @@ def _rows(measurement: Measurement) -> list[tuple[str, object]]:
         ("flash", f"{measurement.flash_bytes / 1e3:.1f} kB"),
         ("SRAM", f"{measurement.sram_bytes / 1e3:.1f} kB"),
         ("  arenas", f"{measurement.arena_bytes / 1e3:.1f} kB"),
-        ("stack", None if measurement.stack_bytes is None else f"{measurement.stack_bytes / 1e3:.1f} kB"),
+        ("stack, not in SRAM", None if measurement.stack_bytes is None else f"{measurement.stack_bytes / 1e3:.1f} kB"),
         ("output digest", measurement.output_digest[:16]),
         ("build", measurement.build_id),
     ]
-    if measurement.exits is not None:
-        exits = measurement.exits
-        rows.append((f"exits on {exits.data}", " ".join(map(str, exits.counts))))
-        rows.append(("expected latency", None if exits.expected_latency_s is None else f"{exits.expected_latency_s * 1e3:.3f} ms"))
-        rows.append(("accuracy", None if exits.accuracy is None else f"{exits.accuracy:.4f}"))
-    return rows
+    return [(name, value) for name, value in (*rows, *_data_rows(measurement.exits)) if value is not None]
+
+
+def _data_rows(exits: ExitStatistics | None) -> list[tuple[str, object]]:
+    """What a data set told; a model without exits has but one way to go."""
+    if exits is None:
+        return []
+    accuracy = (f"accuracy on {exits.data}", None if exits.accuracy is None else f"{exits.accuracy:.4f} of {sum(exits.counts):,}")
+    if len(exits.counts) == 1:
+        return [accuracy]
+    latency = None if exits.expected_latency_s is None else f"{exits.expected_latency_s * 1e3:.3f} ms"
+    return [(f"exits on {exits.data}", " ".join(map(str, exits.counts))), ("expected latency", latency), accuracy]
 
 
 def _show_layers(measurement: Measurement) -> None:

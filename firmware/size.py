@@ -39,6 +39,26 @@ class Totals:
     sram_bytes: int
 
 
+@dataclass(frozen=True)
+class MemoryUse:
+    """Bytes of one memory of a board that an image takes, the stack that is reserved there included, and how many it has."""
+
+    memory: str
+    used_bytes: int
+    size_bytes: int
+
+
+def memory_use(sections: Sequence[Section], board: Board) -> tuple[MemoryUse, ...]:
+    """What an image takes of each memory of its board. What is loaded elsewhere than where it runs also takes the flash of the code."""
+    use = []
+    for name, memory in board.memories.items():
+        here = [section for section in sections if memory.base <= section.address < memory.end]
+        if name == board.placement.text:
+            here += [section for section in sections if section.loaded and section not in here]
+        use.append(MemoryUse(name, sum(section.size_bytes for section in here), memory.size))
+    return tuple(use)
+
+
 def arena_memories(board: Board) -> dict[str, int]:
     """Bytes that an arena may take in each memory of the board, in order of preference."""
     placement = board.placement

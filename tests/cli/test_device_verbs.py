@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from hilnas.boards.board import board_names
+from hilnas.boards.board import board_names, load_board
 
 KWS = "tflite/mlperf_tiny/kws_dscnn_int8.tflite"
 KEYS = {
@@ -44,6 +45,22 @@ def test_unknown_board_is_wrong_usage() -> None:
     assert "nucleo-h743zi2" in result.stderr and "Traceback" not in result.stderr
 
 
+def deployed_shape(image: Path) -> list[int]:
+    return json.loads((image / "manifest.json").read_text())["inputs"][0]["shape"][1:]
+
+
+@pytest.mark.data
+def test_a_build_says_what_it_takes_of_each_memory(data_folder: Path, tmp_path: Path) -> None:
+    build = ("build", data_folder / KWS, "--board", "nucleo-h743zi2", "--out", tmp_path / "image")
+    document = json.loads(hilnas(*build, "--json").stdout)
+    use = {one["memory"]: one for one in document["memories"]}
+    board = load_board("nucleo-h743zi2")
+    assert use["flash"]["used_bytes"] == document["flash_bytes"]
+    assert sum(one["used_bytes"] for name, one in use.items() if name != "flash") == document["sram_bytes"] + board.stack_bytes
+    assert {name: one["size_bytes"] for name, one in use.items()} == {name: memory.size for name, memory in board.memories.items()}
+    assert "2,097,152" in hilnas(*build).stdout
+
+
 @pytest.mark.data
 def test_deploy_then_measure_the_kept_image(data_folder: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
@@ -55,8 +72,12 @@ def test_deploy_then_measure_the_kept_image(data_folder: Path, tmp_path: Path) -
     assert {"name", "op", "cycles", "instructions", "macs"} <= deployed["layers"][0].keys()
     measured = json.loads(hilnas("measure", image, "--model", data_folder / KWS, "--json").stdout)
     assert {key: measured[key] for key in KEYS} == {key: deployed[key] for key in KEYS}
+    data = tmp_path / "silence.npz"
+    np.savez(data, x=np.zeros((3, *deployed_shape(image)), np.int8), y=np.array([0, 1, 2]))
+    shown = hilnas("measure", image, "--target", "host", "--data", data).stdout
+    assert "accuracy on silence" in shown and "exits" not in shown and "expected latency" not in shown
     table = hilnas("measure", image, "--per-layer")
-    assert "MAC/cycle" in table.stdout and deployed["layers"][0]["op"] in table.stdout
+    assert "MAC/cycle" in table.stdout and "stack, not in SRAM" in table.stdout and deployed["layers"][0]["op"] in table.stdout
 
 
 @pytest.mark.data
