@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hilnas.boards.board import Board
+from hilnas.boards.linker import GUARD_BYTES
 from hilnas.firmware.toolchain import RUNTIME_FOLDER
 
 _COMMON = ("startup.c", "core.c", "memory.c", "guard.c", "stack.c", "line.c", "report.c")
@@ -19,6 +20,9 @@ _CACHES = {"cortex-m7": "caches_cortex_m7.c", "cortex-m4": "caches_stm32l4.c"}
 _UART = {"stm32-usart": "uart_stm32.c", "stm32-lpuart": "uart_stm32.c", "cmsdk-uart": "uart_cmsdk.c"}
 _LPUART_STEPS = 256
 """In a bit's time, by which an LPUART divides its clock."""
+
+STACK_GUARD_BYTES = 32
+"""The lowest of the stack, which may not be touched: a power of two, as the MPU protects them."""
 
 
 def support_sources(board: Board) -> tuple[Path, ...]:
@@ -35,6 +39,8 @@ def support_header(board: Board, build_id: str, engine_version: str, layer_count
         "ENGINE_VERSION": f'"{engine_version}"',
         "LAYER_COUNT": f"{layer_count}u",
         "CLOCK_HZ": f"{board.clock_hz}u",
+        "STACK_GUARD_BYTES": f"{STACK_GUARD_BYTES}u",
+        "ARENA_GUARD_BYTES": f"{GUARD_BYTES}u",
         f"STARTUP_{board.startup.upper().replace('-', '_')}": 1,
         "SUPPLY_SMPS": int(board.supply == "smps"),
         "UART_BASE": f"{uart.base:#x}u",

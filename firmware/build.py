@@ -14,7 +14,7 @@ from hilnas.boards.board import Board
 from hilnas.boards.linker import arena_section, linker_script
 from hilnas.errors import BuildError, DoesNotFitError
 from hilnas.files import read_input, replaced_folder
-from hilnas.firmware.board_support import support_header, support_sources
+from hilnas.firmware.board_support import STACK_GUARD_BYTES, support_header, support_sources
 from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel, compile_model
 from hilnas.firmware.image import ELF_NAME, MODEL_COPY, Allocation, FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
 from hilnas.firmware.library import INTERFACE_HEADER, LIBRARY_FOLDER, library_needs, write_library
@@ -25,8 +25,6 @@ from hilnas.firmware.stack_need import stack_need
 from hilnas.firmware.toolchain import ARM, KERNELS_FOLDER, RUNTIME_FOLDER, WARNINGS, compile_cached, compile_kernels
 
 SOURCE_FOLDER = "src"
-STACK_GUARD_BYTES = 32
-"""STACK_GUARD_WORDS of runtime/stack.h."""
 
 # The last flag keeps the compiler from turning loops into calls of memcpy, which the runtime has only in a small form.
 _COMMON_FLAGS = (

@@ -1,5 +1,6 @@
 /* The core itself, a Cortex-M7 or a Cortex-M4, from the ARMv7-M Architecture Reference Manual (DDI 0403). */
 #include "core.h"
+#include "hilnas_board.h"
 #include "stack.h"
 
 #define DWT_CTRL REGISTER(0xE0001000u)
@@ -24,10 +25,11 @@ static void set_region(uint32_t number, uint32_t base, uint32_t attributes) {
 
 /* Two regions may not be touched; elsewhere the default map holds.
  * External memory (0x60000000 .. 0xDFFFFFFF): a speculative read of a controller that is not set up can hang the bus.
- * The lowest 32 bytes of the stack: where an overflow ends. */
+ * The lowest bytes of the stack: where an overflow ends. */
 static void start_protection(void) {
     set_region(0, 0, 1u << 28 | 0x87u << 8 | 31u << 1 | 1u); /* 4 GB without its first three and its last eighth */
-    set_region(1, (uint32_t)__stack_bottom, 1u << 28 | 4u << 1 | 1u);
+    const uint32_t guard_size = (uint32_t)__builtin_ctz(HILNAS_STACK_GUARD_BYTES) - 1u; /* 2^(size + 1) bytes */
+    set_region(1, (uint32_t)__stack_bottom, 1u << 28 | guard_size << 1 | 1u);
     MPU_CTRL = 1u << 2 | 1u;
     core_barrier();
 }

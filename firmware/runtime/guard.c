@@ -1,8 +1,9 @@
 #include "guard.h"
+#include "hilnas_board.h"
 #include <stdint.h>
 
 #define PATTERN 0x5AC396D2u
-#define GUARD_WORDS 8u
+#define GUARD_WORDS (HILNAS_ARENA_GUARD_BYTES / 4u)
 
 typedef struct {
     volatile uint32_t *first;

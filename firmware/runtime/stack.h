@@ -5,9 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The lowest STACK_GUARD_WORDS of it may not be touched. */
+/* The lowest HILNAS_STACK_GUARD_BYTES of it may not be touched. */
 extern uint32_t __stack_bottom[], __stack_top[];
-#define STACK_GUARD_WORDS 8u
 
 /* Fills what is free of the stack with a pattern. */
 void stack_paint(void);
