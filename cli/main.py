@@ -63,8 +63,7 @@ class _Verbs(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            error.message = f"{error.message} {did_you_mean(args[0], VERBS)}".rstrip()
-            raise
+            raise click.UsageError(f"{error.message} {did_you_mean(args[0], VERBS)}".rstrip(), ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

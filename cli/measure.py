@@ -72,6 +72,6 @@ def command(
         raise click.UsageError("name the folder of an IMAGE, or a --suite")
     image = FirmwareImage.load(image_folder)
     board = load_board(board_name or image.manifest.board)
-    reference = None if model is None else ReferenceModel.load(model)
+    reference = None if model is None else ReferenceModel(image.model_content(model), str(model))
     data = None if data_file is None else Samples.load(data_file)
     show_measurement(measure(image, board, create_target(target_name, selection), reference, seed, data), per_layer, as_json)

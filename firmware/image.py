@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from hilnas.errors import InputError
-from hilnas.files import MANIFEST_NAME, read_input, write_atomically
+from hilnas.files import MANIFEST_NAME, read_input, sha256, write_atomically
 from hilnas.firmware.plan import PlanRequest
 
 ELF_NAME = "firmware.elf"
@@ -142,6 +142,21 @@ class FirmwareImage:
             first = error.errors()[0]
             what = f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
             raise InputError(f"{path} is not a manifest of this version: {what}", "Build the image again with `hilnas build`.") from error
+
+    def model_content(self, model: Path) -> bytes:
+        """The bytes of the file that the image was built from.
+
+        Raises:
+            InputError: unreadable, or another file.
+        """
+        content = read_input(model)
+        if sha256(content) != self.manifest.model_sha256:
+            raise InputError(
+                f"{model} is not the model that the image in {self.folder} was built from ({self.manifest.model}, "
+                f"SHA-256 {self.manifest.model_sha256[:16]})",
+                "Give that one as --model, or build the image again from this one.",
+            )
+        return content
 
     def require_board(self, name: str) -> None:
         """Refuses to go on with an image for another board.

@@ -12,6 +12,7 @@ from hilnas.hil.target import Tensor
 from hilnas.tflite.reference import ReferenceModel
 
 INPUT_SETS = 8
+_OTHER_MODEL = "Give the model that the image was built from, or build it again from this one."
 
 
 def verification_inputs(manifest: Manifest, seed: int, count: int = INPUT_SETS) -> list[tuple[Tensor, ...]]:
@@ -47,11 +48,12 @@ def check_same_edges(manifest: Manifest, reference: ReferenceModel) -> None:
     """
     for kind, ours, theirs in (("input", manifest.inputs, reference.inputs), ("output", manifest.outputs, reference.outputs)):
         if len(ours) != len(theirs):
-            raise CheckFailedError(f"the image has {len(ours)} {kind}s, the reference {len(theirs)}")
+            raise CheckFailedError(f"the image has {len(ours)} {kind}s, the reference {len(theirs)}", _OTHER_MODEL)
         for mine, edge in zip(ours, theirs, strict=True):
             if np.dtype(mine.dtype) != edge.dtype or np.prod(mine.shape, dtype=np.int64) != np.prod(edge.shape, dtype=np.int64):
                 raise CheckFailedError(
-                    f"{kind} {mine.name} is {mine.dtype} {mine.shape} in the image, {edge.dtype} {edge.shape} in the reference"
+                    f"{kind} {mine.name} is {mine.dtype} {mine.shape} in the image, {edge.dtype} {edge.shape} in the reference",
+                    _OTHER_MODEL,
                 )
 
 

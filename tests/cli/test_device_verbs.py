@@ -76,6 +76,8 @@ def test_deploy_then_measure_the_kept_image(data_folder: Path, tmp_path: Path) -
     np.savez(data, x=np.zeros((3, *deployed_shape(image)), np.int8), y=np.array([0, 1, 2]))
     shown = hilnas("measure", image, "--target", "host", "--data", data).stdout
     assert "accuracy on silence" in shown and "exits" not in shown and "expected latency" not in shown
+    other = hilnas("measure", image, "--model", data_folder / "tflite/mlperf_tiny/vww_96_int8.tflite")
+    assert other.returncode == 2 and "kws_dscnn_int8.tflite" in other.stderr and "build the image again" in other.stderr
     table = hilnas("measure", image, "--per-layer")
     assert "MAC/cycle" in table.stdout and "stack, not in SRAM" in table.stdout and deployed["layers"][0]["op"] in table.stdout
 
