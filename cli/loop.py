@@ -10,13 +10,13 @@ import click
 
 from hilnas.cli.board_options import NAMES, board_options
 from hilnas.cli.output import json_option, print_json, print_table
+from hilnas.limits import parse_limit
 
 if TYPE_CHECKING:
     from hilnas.hil.board_selection import BoardSelection
     from hilnas.hil.loop.result import LoopResult
     from hilnas.hil.loop.run_folder import RunFolder
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -28,9 +28,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--data", default="digits", show_default=True, help="`digits`, or an .npz of images by path.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="At most so many rounds.")
-@click.option("--latency", type=_POSITIVE, help="Limit on the longest path, in milliseconds.")
-@click.option("--flash", type=_POSITIVE, help="Limit on flash, in kB.")
-@click.option("--sram", type=_POSITIVE, help="Limit on SRAM, in kB.")
+@click.option("--latency", metavar="TIME", help="Limit on the longest path: 25ms, 0.02s.")
+@click.option("--flash", metavar="SIZE", help="Limit on flash: 64kB, 1.4MB.")
+@click.option("--sram", metavar="SIZE", help="Limit on SRAM: 20kB, 32KiB.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that build and measure: 2, or one for each board if those are more.")
 @board_options
 @json_option
@@ -44,9 +44,9 @@ def command(
     data: str,
     seed: int,
     rounds: int,
-    latency: float | None,
-    flash: float | None,
-    sram: float | None,
+    latency: str | None,
+    flash: str | None,
+    sram: str | None,
     workers: int | None,
     selection: BoardSelection,
     as_json: bool,
@@ -56,7 +56,7 @@ def command(
 
     A limit that is not given is chosen so that it excludes 30 % of random nets. An interrupted run goes on with --resume.
 
-    Example: hilnas loop --board nucleo-h743zi2 --out runs/first
+    Example: hilnas loop --board nucleo-h743zi2 --out runs/first --latency 0.6ms --sram 4kB
     """
     from hilnas.errors import InputError
     from hilnas.hil.loop.closed_loop import resume_run, start_run
@@ -71,7 +71,7 @@ def command(
         if given:
             raise InputError(f"--{given[0]} cannot be changed by --resume", "Leave it out, or start another run.")
     else:
-        limits = Budget(_scaled(latency, 1e-3), _scaled(flash, 1e3), _scaled(sram, 1e3))
+        limits = Budget(_limit("latency", latency), _limit("flash", flash), _limit("sram", sram))
         start_run(folder, LoopConfiguration(board, target, data, seed, rounds, limits), selection)
     try:
         result = resume_run(folder, workers or max(2, selection.count), lambda line: click.echo(line, err=True), selection)
@@ -88,8 +88,8 @@ def command(
 _COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 
 
-def _scaled(value: float | None, unit: float) -> float | None:
-    return None if value is None else value * unit
+def _limit(key: str, text: str | None) -> float | None:
+    return None if text is None else parse_limit(key, text)
 
 
 def _document(folder: RunFolder, result: LoopResult) -> dict[str, object]:

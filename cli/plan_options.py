@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hilnas.limits import parse_limit
+
 if TYPE_CHECKING:
     from hilnas.boards.board import Board
     from hilnas.firmware.image import Manifest
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
     from hilnas.hil.target import Target
 
 _OPTIONS = (
-    click.option("--within-ram", "ram", metavar="BYTES", help="The fastest memory plan whose arenas fit: 24000, 64kB, 20KiB."),
+    click.option("--within-ram", "ram", metavar="SIZE", help="The fastest memory plan whose arenas fit: 64kB, 20KiB, 24000B."),
     click.option(
-        "--within-latency", "latency", metavar="TIME", help="The smallest memory plan that is as fast, by measurement: 0.02, 25ms."
+        "--within-latency", "latency", metavar="TIME", help="The smallest memory plan that is as fast, by measurement: 25ms, 0.02s."
     ),
     click.option("--memory-map", "drawing", type=click.Path(path_type=Path, dir_okay=False), help="Draws memory against time (.svg)."),
 )
@@ -64,7 +66,6 @@ class PlanOptions:
         from hilnas.firmware.compile import DEFAULT_REQUEST
         from hilnas.firmware.plan import PlanRequest
         from hilnas.hil.within_latency import smallest_within_latency
-        from hilnas.nas.limits import parse_limit
 
         if self.ram is not None:
             return PlanRequest(arena_bytes=int(parse_limit("sram", self.ram)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--search", "name", default="ga", show_default=True, help="ga, rl, random, nsga2, regularised-evolution, controller, ppo or study-ga."
 )
-@click.option("--budget", "limits", default="", help="Limits: latency=0.9,flash=1.4MB,sram=880kB; units s, ms, us, B, kB, MB, KiB, MiB.")
+@click.option("--budget", "limits", default="", help="Limits: latency=0.9s,flash=1.4MB,sram=880kB; s, ms, us, B, kB, MB, KiB, MiB.")
 @click.option("--predictors", type=_FOLDER, help="Folder with predictors; by default study 1's in the data folder.")
 @click.option("--evaluations", type=click.IntRange(min=1), default=15_500, show_default=True, help="Architectures to predict at most.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first search.")
@@ -47,19 +48,26 @@ def command(
 ) -> None:
     """Searches with predictors under a budget and shows the best network found. Its metrics are predicted, not measured.
 
-    Example: hilnas search --budget latency=0.9,flash=1.4MB,sram=880kB --search rl
+    Example: hilnas search --budget latency=0.9s,flash=1.4MB,sram=880kB --search rl
     """
     from hilnas.nas.limits import parse_budget
-    from hilnas.nas.searches.job import SearchJob, document, run_searches
+    from hilnas.nas.searches.job import SearchJob, report, run_searches
     from hilnas.nas.searches.run import RunSettings
 
     settings = RunSettings(evaluations=evaluations, margin=margin, early_stop=early_stop, tensorboard=tensorboard, checkpoint=checkpoint)
     job = SearchJob(name, parse_budget(limits), seed, settings, predictors, warm_start)
     results = run_searches(job, seeds, ray)
-    found = document(job, results)
+    found = report(job, results)
     if as_json:
-        print_json(found)
+        print_json(asdict(found))
         return
-    print_table(f"{name}: best of {seeds}", ("metric", "predicted", "deviation", "limit"), found["table"])
-    for decision, choice in found["choices"].items():
+    print_table(
+        f"{name}: best of {seeds}",
+        ("metric", "predicted", "deviation", "limit"),
+        (
+            (metric, f"{mean:.6g}", f"{found.standard_deviation[metric]:.3g}", found.budget.get(metric))
+            for metric, mean in found.predicted.items()
+        ),
+    )
+    for decision, choice in found.choices.items():
         click.echo(f"{decision} = {choice}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.errors import InputError
+from hilnas.limits import parse_limit
 from hilnas.nas.evaluators.published import load_published
 from hilnas.nas.evaluators.table import NasBench201Table, TableEvaluator, load_table
 from hilnas.nas.search import Search
@@ -47,18 +48,20 @@ def evaluator_of(table: NasBench201Table, device: str) -> TableEvaluator:
 
 
 def latency_limit(text: str, evaluator: TableEvaluator) -> float:
-    """A limit in seconds from milliseconds ("17") or a percentile of all cells ("25%").
+    """A limit in seconds from a time ("17ms") or a percentile of all cells ("25%").
 
     Raises:
         InputError: neither.
     """
+    if not text.endswith("%"):
+        return parse_limit("latency", text)
     try:
-        number = float(text.removesuffix("%"))
+        percent = float(text.removesuffix("%"))
     except ValueError:
-        number = -1.0
-    if not number > 0 or (text.endswith("%") and number > 100):
-        raise InputError(f"{text!r} is no latency limit", 'Give milliseconds ("17") or a percentile of all cells ("25%").')
-    return float(np.percentile(evaluator.latency_s, number)) if text.endswith("%") else number * 1e-3
+        percent = -1.0
+    if not 0 < percent <= 100:
+        raise InputError(f"{text!r} is no limit for latency", 'Give a time ("17ms") or a percentile of all cells ("25%").')
+    return float(np.percentile(evaluator.latency_s, percent))
 
 
 def run_search(search: Search, evaluator: TableEvaluator, samples: int, batch: int, replicas: int = 1) -> NDArray[np.int64]:

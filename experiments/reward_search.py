@@ -35,7 +35,7 @@ class Options:
     seeds: int = option(20, "Number of controllers per reward and device.")
     samples: int = option(5000, "Nets that each controller samples.")
     devices: str = option(DEVICES, "Devices, separated by commas.")
-    limit: str = option("25%", 'Latency limit T: milliseconds ("17") or a percentile of all cells ("25%").')
+    limit: str = option("25%", 'Latency limit T: a time ("17ms") or a percentile of all cells ("25%").')
     table: str | None = option(None, "Table of NAS-Bench-201: .csv, .csv.gz or a published .pth.")
 
 

@@ -264,7 +264,12 @@ def _provenance(data: ReportData) -> str:
             "engine": manifest.engine_version,
             "compiler": f"{manifest.compiler} {' '.join(manifest.flags)}",
         },
-        f"Measurement of {best}": {"bit-exact": measurement.bit_exact, "output digest": measurement.output_digest} | measurement.provenance,
+        f"Measurement of {best}": {
+            "bit-exact": measurement.bit_exact,
+            "output digest": measurement.output_digest,
+            "attempts": "; ".join(measurement.attempts) or None,
+            **measurement.provenance,
+        },
     }
     return "".join(f"<h3>{escape(name)}</h3>{_table(_flat(rows))}" for name, rows in sections.items())
 

@@ -12,7 +12,7 @@ from hilnas.nas.jobs import run_jobs
 from hilnas.nas.metrics import Budget
 from hilnas.nas.predictors.files import load_nets, open_predictor
 from hilnas.nas.search import Predictor
-from hilnas.nas.searches.catalogue import SEARCHES, create_search
+from hilnas.nas.searches.catalogue import create_search, find_search
 from hilnas.nas.searches.run import RunSettings, SearchResult, run_search
 from hilnas.nas.space import SearchSpace
 
@@ -41,6 +41,24 @@ class SearchJob:
         return open_predictor(Path(os.environ["HILNAS_DATA"]) / "seed")
 
 
+@dataclass(frozen=True)
+class SearchReport:
+    """The best network that searches found, with what was predicted of it: `predicted`, `standard_deviation` and `budget` by metric.
+
+    `seed` is the first search's, `evaluations` those of all searches, `accuracies` the best of each, None where nothing met the budget.
+    """
+
+    search: str
+    budget: dict[str, float]
+    seed: int
+    predicted: dict[str, float]
+    standard_deviation: dict[str, float]
+    evaluations: int
+    architecture: list[int]
+    choices: dict[str, Any]
+    accuracies: list[float | None]
+
+
 def run_searches(job: SearchJob, seeds: int = 1, ray: str | None = None) -> list[SearchResult]:
     """Runs the job with `seeds` rising seeds, in processes or on Ray.
 
@@ -49,8 +67,7 @@ def run_searches(job: SearchJob, seeds: int = 1, ray: str | None = None) -> list
         InputError: something named cannot be used.
         ConnectError: no Ray answers.
     """
-    if job.search not in SEARCHES:
-        raise InputError(f"there is no search {job.search!r}", f"There are: {', '.join(SEARCHES)}.")
+    find_search(job.search)
     if seeds > 1 and job.settings.checkpoint is not None:
         raise InputError("a checkpoint belongs to one search", "Leave out --checkpoint or --seeds.")
     jobs = [replace(job, seed=job.seed + index, settings=_with_folder(job.settings, job.seed + index, seeds)) for index in range(seeds)]
@@ -62,13 +79,13 @@ def run_searches(job: SearchJob, seeds: int = 1, ray: str | None = None) -> list
 def run_job(job: SearchJob) -> SearchResult:
     """Runs one search from its description alone."""
     predictor, space = job.open_predictor()
-    if job.search == "ppo":
+    if find_search(job.search).create is None:
         from hilnas.nas.searches.ppo_search import search_with_ppo
 
         refused = {"--warm-start": job.warm_start, "--checkpoint": job.settings.checkpoint, "--early-stop": job.settings.early_stop}
         for option, given in refused.items():
             if given:
-                raise InputError(f"ppo has no {option}", "Leave it out, or use another search.")
+                raise InputError(f"{job.search} has no {option}", "Leave it out, or use another search.")
         return search_with_ppo(space, predictor, job.budget, job.settings, job.seed)
     search = create_search(job.search, space, job.budget, job.seed, job.settings.margin)
     if job.warm_start is not None:
@@ -81,23 +98,22 @@ def best(results: list[SearchResult]) -> SearchResult:
     return max(results, key=lambda result: (result.meets_budget, float(result.metrics.accuracy.mean[0])))
 
 
-def document(job: SearchJob, results: list[SearchResult]) -> dict[str, Any]:
-    """What the searches found, for `--json` and for people."""
-    chosen, limits = best(results), job.budget.limits()
+def report(job: SearchJob, results: list[SearchResult]) -> SearchReport:
+    """What the searches found."""
+    chosen = best(results)
     _, space = job.open_predictor()
     choices = zip(space.decisions, chosen.architecture.tolist(), strict=True)
-    return {
-        "search": job.search,
-        "budget": limits,
-        "seed": job.seed,
-        "predicted": {name: float(one.mean[0]) for name, one in chosen.metrics},
-        "standard_deviation": {name: float(one.std[0]) for name, one in chosen.metrics},
-        "evaluations": sum(result.evaluations for result in results),
-        "architecture": chosen.architecture.tolist(),
-        "choices": {decision.name: decision.choices[index] for decision, index in choices},
-        "accuracies": [float(result.metrics.accuracy.mean[0]) if result.meets_budget else None for result in results],
-        "table": [(name, f"{float(one.mean[0]):.6g}", f"{float(one.std[0]):.3g}", limits.get(name)) for name, one in chosen.metrics],
-    }
+    return SearchReport(
+        search=job.search,
+        budget=job.budget.limits(),
+        seed=job.seed,
+        predicted={name: float(one.mean[0]) for name, one in chosen.metrics},
+        standard_deviation={name: float(one.std[0]) for name, one in chosen.metrics},
+        evaluations=sum(result.evaluations for result in results),
+        architecture=chosen.architecture.tolist(),
+        choices={decision.name: decision.choices[index] for decision, index in choices},
+        accuracies=[float(result.metrics.accuracy.mean[0]) if result.meets_budget else None for result in results],
+    )
 
 
 def _with_folder(settings: RunSettings, seed: int, seeds: int) -> RunSettings:

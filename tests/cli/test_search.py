@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from hilnas.cli.main import verbs
 from hilnas.errors import BudgetError, InputError
+from hilnas.nas.searches.catalogue import SEARCHES
 
 
 def invoke(*arguments: object) -> str:
@@ -17,14 +18,14 @@ def invoke(*arguments: object) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("search", ["ga", "rl", "random", "nsga2", "regularised-evolution", "study-ga", "controller", "ppo"])
+@pytest.mark.parametrize("search", SEARCHES)
 def test_search_meets_a_budget_that_nobody_published(data_folder: Path, search: str) -> None:
     text = invoke(
         "search",
         "--search",
         search,
         "--budget",
-        "latency=1.3,flash=1.7MB,sram=1.1MB",
+        "latency=1.3s,flash=1.7MB,sram=1.1MB",
         "--evaluations",
         1200,
         "--json",
@@ -35,6 +36,19 @@ def test_search_meets_a_budget_that_nobody_published(data_folder: Path, search: 
     assert found["predicted"]["latency_s"] <= 1.3 and found["predicted"]["flash_bytes"] <= 1.7e6
     assert found["predicted"]["sram_bytes"] <= 1.1e6
     assert found["evaluations"] <= 1200 and len(found["architecture"]) == 70
+    assert "table" not in found
+
+
+def test_help_names_every_search() -> None:
+    text = " ".join(invoke("search", "--help").split())
+    assert all(name in text for name in SEARCHES)
+
+
+def test_the_table_shows_prediction_deviation_and_limit(data_folder: Path) -> None:
+    arguments = ("search", "--search", "random", "--budget", "latency=1.6s", "--evaluations", 300, "--predictors", data_folder / "seed")
+    found, text = json.loads(invoke(*arguments, "--json")), invoke(*arguments)
+    row = next(line for line in text.splitlines() if "latency_s" in line)
+    assert f"{found['predicted']['latency_s']:.6g}" in row and "1.6" in row
 
 
 def test_budget_that_nothing_meets_names_the_nearest_net(data_folder: Path) -> None:
@@ -47,6 +61,22 @@ def test_search_refuses_what_it_does_not_know(data_folder: Path, tmp_path: Path)
     for arguments in (*unknown, ("--search", "ppo", "--early-stop"), ("--search", "ppo", "--checkpoint", tmp_path / "file")):
         with pytest.raises(InputError):
             invoke("search", "--evaluations", 10, *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("loop", "--latency", "25"),
+        ("loop", "--sram", "20"),
+        ("search", "--budget", "latency=25"),
+        ("deploy", "x", "--within-latency", "25"),
+    ],
+)
+def test_a_limit_without_a_unit_is_refused_by_every_verb(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    rest = {"deploy": ("--board", "nucleo-h743zi2"), "loop": ("--out", tmp_path / "run"), "search": ()}[arguments[0]]
+    with pytest.raises(InputError, match=r"2[05]' is no limit for .*\n.*units"):
+        invoke(*arguments, *rest)
+    assert not (tmp_path / "run").exists()
 
 
 def test_predictors_are_shown_trained_and_evaluated(data_folder: Path, tmp_path: Path) -> None:

@@ -66,16 +66,16 @@ def test_a_paired_test_asks_whether_differences_are_above_zero() -> None:
     assert paired_p_value(np.zeros(10)) == 1.0
 
 
-@pytest.mark.parametrize("text", ["", "fast", "-3", "0", "120%", "0%"])
+@pytest.mark.parametrize("text", ["", "fast", "-3ms", "0ms", "17", "120%", "0%", "x%"])
 def test_a_limit_that_is_none_is_refused(text: str) -> None:
     evaluator = TableEvaluator(np.ones(3), np.array([1.0, 2.0, 3.0]), np.ones(3))
-    with pytest.raises(InputError, match="latency limit"):
+    with pytest.raises(InputError, match="is no limit for latency"):
         latency_limit(text, evaluator)
 
 
-def test_limits_are_milliseconds_or_percentiles() -> None:
+def test_limits_are_times_or_percentiles() -> None:
     evaluator = TableEvaluator(np.ones(3), np.array([1.0, 2.0, 3.0]), np.ones(3))
-    assert latency_limit("17", evaluator) == pytest.approx(0.017)
+    assert latency_limit("17ms", evaluator) == pytest.approx(0.017)
     assert latency_limit("50%", evaluator) == pytest.approx(2.0)
 
 
@@ -115,7 +115,7 @@ def test_the_search_runs_small_and_says_whether_the_claim_holds(table: str) -> N
 
 @pytest.mark.data
 def test_a_limit_under_2_ms_uses_the_normalised_reward(table: str) -> None:
-    report = reward_search.run(reward_search.Options(seeds=2, samples=40, devices="fpga", limit="1.9", table=table))
+    report = reward_search.run(reward_search.Options(seeds=2, samples=40, devices="fpga", limit="1.9ms", table=table))
     assert report.document["rows"][0]["reward"] == "log_limit_normalised"
 
 

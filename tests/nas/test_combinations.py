@@ -14,6 +14,8 @@ from hilnas.nas.network import DIGITS
 from hilnas.nas.objective import constrained_accuracy
 from hilnas.nas.rewards import REWARDS
 from hilnas.nas.search import Search
+from hilnas.nas.searches.catalogue import SEARCHES as CATALOGUE
+from hilnas.nas.searches.catalogue import create_search
 from hilnas.nas.searches.controller import Controller, ControllerSettings
 from hilnas.nas.searches.ga import GeneticSearch
 from hilnas.nas.searches.ppo_controller import PpoController, PpoSettings
@@ -56,6 +58,18 @@ def test_every_search_runs_on_every_space_under_every_objective(space: str, sear
     assert np.isfinite(scores).all()
     # Eight batches teach a policy little; it must not have been taught the opposite.
     assert np.mean(scores[-3:]) > np.mean(scores[0]) - 0.1
+
+
+@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry.create is not None and name != "study-ga"])
+@pytest.mark.parametrize("space", SPACES)
+def test_every_search_of_the_catalogue_runs_on_every_space(space: str, name: str) -> None:
+    """But for study 1's genetic algorithm, whose operators are made for its own space."""
+    chosen = SPACES[space]
+    running = create_search(name, chosen, Budget(latency_s=0.015), seed=0)
+    for _ in range(3):
+        architectures = chosen.validate(running.ask(20))
+        running.tell(architectures, evaluate(chosen, architectures))
+    assert len(architectures) > 0
 
 
 @pytest.mark.data

@@ -19,13 +19,13 @@ from hilnas.nas.searches.run import RunSettings
 
 
 def test_processes_give_the_results_of_one_process_in_order() -> None:
-    texts = [f"latency={number}" for number in range(1, 6)]
+    texts = [f"latency={number}s" for number in range(1, 6)]
     assert run_jobs(parse_budget, texts, "jobs", processes=2) == run_jobs(parse_budget, texts, "jobs", processes=1)
 
 
 def test_ray_gives_the_results_of_one_process() -> None:
     pytest.importorskip("ray")
-    texts = [f"latency={number}" for number in range(1, 4)]
+    texts = [f"latency={number}s" for number in range(1, 4)]
     assert run_jobs(parse_budget, texts, "jobs", ray="local") == [parse_budget(text) for text in texts]
 
 
@@ -55,7 +55,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_a_campaign_of_searches_on_ray_finds_what_one_process_finds(data_folder: Path) -> None:
     pytest.importorskip("ray")
-    job = SearchJob("rl", parse_budget("latency=1.5,flash=1.8MB"), 3, RunSettings(evaluations=400), data_folder / "seed")
+    job = SearchJob("rl", parse_budget("latency=1.5s,flash=1.8MB"), 3, RunSettings(evaluations=400), data_folder / "seed")
     here, there = run_searches(job, 2), run_searches(job, 2, ray="local")
     assert [one.history for one in here] == [one.history for one in there]
     assert [one.architecture.tolist() for one in here] == [one.architecture.tolist() for one in there]
@@ -65,4 +65,4 @@ def test_a_campaign_of_searches_on_ray_finds_what_one_process_finds(data_folder:
 def test_a_ray_that_does_not_answer_is_named(address: str) -> None:
     pytest.importorskip("ray")
     with pytest.raises(ConnectError, match=address):
-        run_jobs(parse_budget, ["latency=1"], "jobs", ray=address)
+        run_jobs(parse_budget, ["latency=1s"], "jobs", ray=address)

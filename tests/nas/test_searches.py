@@ -28,8 +28,8 @@ from hilnas.nas.spaces.mcu_work import work
 SPACE = McuSpace(DIGITS)
 TOP = work(SPACE, (SPACE.choice_counts - 1)[None])[0]
 BUDGET = Budget(latency_s=0.45, flash_bytes=0.5)
-ASK_TELL = sorted(set(SEARCHES) - {"ppo", "controller"})
-"""PPO walks through an environment; the controller has tests of its own."""
+ASK_TELL = sorted({name for name, entry in SEARCHES.items() if entry.create is not None} - {"controller"})
+"""The controller has tests of its own."""
 
 
 class WorkPredictor:
@@ -268,3 +268,9 @@ def test_one_policy_serves_every_limit_and_limits_between() -> None:
 def test_unknown_search_is_refused() -> None:
     with pytest.raises(InputError, match="annealing"):
         create_search("annealing", SPACE, BUDGET, 0)
+
+
+def test_a_search_that_cannot_be_asked_says_why_and_names_those_that_can() -> None:
+    with pytest.raises(InputError, match="ppo cannot be asked: it walks through an environment") as caught:
+        create_search("ppo", SPACE, BUDGET, 0)
+    assert caught.value.hint == f"Take one of: {', '.join(name for name in SEARCHES if name != 'ppo')}."
