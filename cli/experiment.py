@@ -81,7 +81,8 @@ class _Experiments(click.Group):
             for field in fields(experiment.Options)
         ]
         folder = click.Option(["--out"], type=click.Path(file_okay=False, path_type=Path), help="Folder for tables, figures and report.")
-        return json_option(click.Command(cmd_name, callback=run, params=[*options, folder], help=summary))  # type: ignore[no-any-return]
+        command: click.Command = json_option(click.Command(cmd_name, callback=run, params=[*options, folder], help=summary))
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from hilnas.experiments.catalogue import EXPERIMENTS

@@ -12,6 +12,7 @@ import numpy as np
 
 from hilnas.errors import BudgetError, InputError
 from hilnas.experiments.catalogue import option
+from hilnas.experiments.figures import png
 from hilnas.experiments.report import Report, Table
 from hilnas.experiments.study1 import (
     BEST_KNOWN,
@@ -264,8 +265,6 @@ def _between_finding(rows: list[dict[str, Any]]) -> str:
 
 
 def _figure(rows: list[dict[str, Any]]) -> bytes:
-    import io
-
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -277,6 +276,4 @@ def _figure(rows: list[dict[str, Any]]) -> bytes:
     axis.plot(LIMITS, [BEST_KNOWN[limit] for limit in LIMITS], "k:", label="best known")
     axis.set(xlabel="latency limit T, s", ylabel="predicted accuracy")
     axis.legend()
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return image.getvalue()
+    return png(figure)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.errors import InputError
+from hilnas.files import data_folder
 from hilnas.limits import parse_limit
 from hilnas.nas.evaluators.published import load_published
 from hilnas.nas.evaluators.table import NasBench201Table, TableEvaluator, load_table
@@ -32,10 +32,7 @@ def open_table(path: str | None) -> NasBench201Table:
     """
     if path is not None:
         return load_published(Path(path)) if path.endswith((".pth", ".pbz2")) else load_table(Path(path))
-    folder = os.environ.get("HILNAS_DATA")
-    if folder is None:
-        raise InputError("no table of NAS-Bench-201 is named", "Give --table FILE, or set HILNAS_DATA to the data folder.")
-    return load_table(Path(folder) / "nb201" / "nb201_table.csv.gz")
+    return load_table(data_folder("no table of NAS-Bench-201 is named", "Give --table FILE") / "nb201" / "nb201_table.csv.gz")
 
 
 def evaluator_of(table: NasBench201Table, device: str) -> TableEvaluator:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from hilnas.errors import InputError
+from hilnas.files import data_folder
 from hilnas.nas.metrics import Budget
+from hilnas.nas.objective import STUDY_FLASH_BYTES, STUDY_LIMITS, STUDY_SRAM_BYTES
 from hilnas.nas.predictors.study import StudyPredictor, load_study_predictor
 from hilnas.nas.spaces.mcu import McuSpace
 
-LIMITS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
-"""Latency limits T in seconds."""
-FLASH_BYTES = 1.8e6
-SRAM_BYTES = 0.88e6
+LIMITS = STUDY_LIMITS
 EVALUATIONS = 15_500
 """What the published GA may spend on one limit: a population of 500 and 30 generations."""
 
@@ -45,7 +42,7 @@ BEST_KNOWN = {1.0: 0.7505, 1.2: 0.7545, 1.4: 0.7558, 1.6: 0.7562, 1.8: 0.7583, 2
 
 def budget(limit: float) -> Budget:
     """The study's budget with latency limit T."""
-    return Budget(limit, FLASH_BYTES, SRAM_BYTES)
+    return Budget(limit, STUDY_FLASH_BYTES, STUDY_SRAM_BYTES)
 
 
 def folder_of(path: str | None) -> Path:
@@ -56,12 +53,7 @@ def folder_of(path: str | None) -> Path:
     """
     if path is not None:
         return Path(path)
-    data = os.environ.get("HILNAS_DATA")
-    if data is None:
-        raise InputError(
-            "no folder with the predictors of study 1 is named", "Give --predictors FOLDER, or set HILNAS_DATA to the data folder."
-        )
-    return Path(data) / "seed"
+    return data_folder("no folder with the predictors of study 1 is named", "Give --predictors FOLDER") / "seed"
 
 
 @lru_cache(maxsize=2)

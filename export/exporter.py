@@ -50,7 +50,7 @@ def export_tflite(
     return path, verification
 
 
-def export_subnet(module: nn.Module, calibration: NDArray[np.float32], folder: Path, thresholds: Sequence[float] = ()) -> ExportedModel:
+def export_subnet(module: nn.Module, calibration: NDArray[np.float32], folder: Path, thresholds: Sequence[float]) -> ExportedModel:
     """Writes `model.onnx` and the int8 `model.tflite` of a module into a folder; nothing if either fails its check.
 
     `calibration` (N, H, W, C) are real images; `thresholds` the entropies in nats of its exits: every output but the last.

@@ -15,7 +15,7 @@ from hilnas.export.quiet import quiet
 from hilnas.tflite.exits import named_exits, write_exits
 
 
-def to_int8_tflite(module: nn.Module, calibration: NDArray[np.float32], thresholds: Sequence[float] = ()) -> bytes:
+def to_int8_tflite(module: nn.Module, calibration: NDArray[np.float32], thresholds: Sequence[float]) -> bytes:
     """The module as an int8 .tflite: int8 in and out, weights per channel, outputs exit_0 .. exit_n and logits by signature.
 
     `calibration` (N, H, W, C) are the images that ranges are taken from. `thresholds` has one entropy in nats for every output

@@ -135,6 +135,18 @@ def replaced_folder(out: Path) -> Iterator[Path]:
         raise cannot_write(out, error) from error
 
 
+def data_folder(missing: str, instead: str) -> Path:
+    """The folder that HILNAS_DATA names.
+
+    Raises:
+        InputError: it names none; says that `missing`, and what to do `instead` of naming one.
+    """
+    folder = os.environ.get("HILNAS_DATA")
+    if folder is None:
+        raise InputError(missing, f"{instead}, or set HILNAS_DATA to the data folder.")
+    return Path(folder)
+
+
 def read_input(path: Path) -> bytes:
     """Reads a file that the user named.
 

@@ -54,7 +54,8 @@ class ConvolutionalChild(nn.Module):
         values: list[Tensor] = []
         for index, layer in enumerate(self.layers):
             values.append(self.operators[index](self._joined(index, [values[source] for source in layer.sources] or [images])))
-        return self.classifier(self.pool(self._joined(len(self.layers), [values[index] for index in self.unread])))  # type: ignore[no-any-return]
+        logits: Tensor = self.classifier(self.pool(self._joined(len(self.layers), [values[index] for index in self.unread])))
+        return logits
 
     def _joined(self, index: int, values: list[Tensor]) -> Tensor:
         pads = self.joins[index]

@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from hilnas.nas.metrics import Budget, FloatArray, Metrics
-from hilnas.nas.objective import Objective, StudyScore
+from hilnas.nas.objective import STUDY_FLASH_BYTES, STUDY_LIMITS, STUDY_SRAM_BYTES, Objective, StudyScore
 from hilnas.nas.search import Predictor
 from hilnas.nas.space import Architectures, SearchSpace
-from hilnas.nas.spaces.mcu import McuSpace
-
-STUDY_LIMITS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
-STUDY_FLASH_BYTES = 1.8e6
-STUDY_SRAM_BYTES = 0.88e6
 
 Observation = NDArray[np.float32]
 
@@ -29,7 +24,7 @@ class Task:
     """What is decided, from where, under which limits and for which reward. The defaults are study 1's.
 
     `limits`: the latency limits of the episodes, in seconds. `reward_scale` multiplies the change of the objective. `middle_start`:
-    episodes start from the middle choices instead of the largest network. `structure_first`: depths and exits are decided first.
+    episodes start from the middle choices instead of the largest network. `structure_first`: the space's `structure` is decided first.
     `masked`: actions without a choice and inert decisions are not offered, instead of being taken for the last choice.
     `limit_observed`: the observation ends with the limit, piecewise linear over `limits`, and the step, one-hot.
     """
@@ -155,10 +150,9 @@ class Walks:
 def _order(space: SearchSpace, structure_first: bool) -> NDArray[np.int64]:
     """The columns in the order in which they are decided."""
     columns = np.arange(len(space.decisions))
-    if not (structure_first and isinstance(space, McuSpace)):
+    if not structure_first:
         return columns
-    structure = np.concatenate([columns[space.layout.depth], columns[space.layout.exit_active]])
-    return np.concatenate([structure, np.setdiff1d(columns, structure)])
+    return np.concatenate([space.structure, np.setdiff1d(columns, space.structure)])
 
 
 class ArchitectureEnv(gymnasium.Env[Observation, np.int64]):

@@ -46,11 +46,6 @@ class Layer:
         return self.kernel**2 * channels if self.op == DEPTHWISE else 0
 
     @property
-    def bias_count(self) -> int:
-        """Number of biases."""
-        return self.output_shape[-1] if self.op in (CONV, DEPTHWISE, DENSE) else 0
-
-    @property
     def macs(self) -> int:
         """Multiply-accumulates: every weight once per output pixel, padding included."""
         return self.weight_count * prod(self.output_shape[:-1])

@@ -9,6 +9,11 @@ import numpy as np
 
 from hilnas.nas.metrics import Budget, Estimate, FloatArray, Metrics
 
+STUDY_LIMITS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
+"""Study 1's latency limits T in seconds."""
+STUDY_FLASH_BYTES = 1.8e6
+STUDY_SRAM_BYTES = 0.88e6
+
 
 class Objective(Protocol):
     """Scores N architectures under a budget, shape (N,); higher is better."""

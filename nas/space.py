@@ -43,6 +43,11 @@ class SearchSpace(ABC):
     name: str
     decisions: tuple[Decision, ...]
 
+    @property
+    def structure(self) -> NDArray[np.int64]:
+        """The columns of the decisions that say which others are live, if the space names some."""
+        return np.arange(0)
+
     @cached_property
     def choice_counts(self) -> NDArray[np.int64]:
         """Number of choices of each decision, shape (D,)."""
@@ -76,10 +81,10 @@ class SearchSpace(ABC):
         """Which decisions change the network, shape (N, D): all of them unless a space knows better."""
         return np.ones(architectures.shape, dtype=np.bool_)
 
-    @property
-    @abstractmethod
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the F feature columns."""
+        """Names of the F feature columns: decision=choice of every decision, unless a space encodes others."""
+        return tuple(f"{decision.name}={choice}" for decision in self.decisions for choice in decision.choices)
 
     @abstractmethod
     def encode(self, architectures: Architectures) -> Features:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hilnas.errors import InputError
+from hilnas.files import data_folder
 from hilnas.nas.jobs import run_jobs
 from hilnas.nas.metrics import Budget
 from hilnas.nas.predictors.files import load_nets, open_predictor
@@ -36,9 +36,7 @@ class SearchJob:
         """
         if self.predictors is not None:
             return open_predictor(self.predictors)
-        if "HILNAS_DATA" not in os.environ:
-            raise InputError("no predictors are named", "Give --predictors FOLDER, or set HILNAS_DATA to the data folder.")
-        return open_predictor(Path(os.environ["HILNAS_DATA"]) / "seed")
+        return open_predictor(data_folder("no predictors are named", "Give --predictors FOLDER") / "seed")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,11 +114,6 @@ class ConvolutionalSpace(SearchSpace):
         """The batch with every inert decision set to 0."""
         batch: Architectures = np.where(self.live(architectures), architectures, 0)
         return batch
-
-    @cached_property
-    def feature_names(self) -> tuple[str, ...]:
-        """One name per feature: decision=choice."""
-        return tuple(f"{decision.name}={choice}" for decision in self.decisions for choice in decision.choices)
 
     def encode(self, architectures: Architectures) -> Features:
         """One-hot decisions; inert ones leave zeros."""

@@ -52,6 +52,12 @@ class McuSpace(SearchSpace):
         self.encoded_blocks = dimensions.blocks - dimensions.depth_slots[-1]
         self._position_in_stage = np.concatenate([np.arange(slots) for slots in dimensions.depth_slots])
 
+    @property
+    def structure(self) -> NDArray[np.int64]:
+        """The depths and which exits are active."""
+        columns = np.arange(len(self.decisions))
+        return np.concatenate([columns[self.layout.depth], columns[self.layout.exit_active]])
+
     def depths(self, architectures: Architectures) -> NDArray[np.int64]:
         """Number of blocks of each stage, shape (N, S)."""
         size = self.dimensions

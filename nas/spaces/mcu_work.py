@@ -9,12 +9,11 @@ from hilnas.nas.network import McuDimensions
 from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.mcu import McuSpace
 
-WORK_NAMES = ("pointwise_macs", "depthwise_macs", "depthwise_outputs", "pointwise_outputs", "layers")
-"""Columns of `work`: what latency is nearly linear in. The stem, the first block and the classifier are in every network and left out."""
-
 
 def work(space: McuSpace, architectures: Architectures) -> NDArray[np.float64]:
-    """Multiply-accumulates and output elements by kind of layer, and the number of layers, no exit taken; shape (N, 5)."""
+    """What latency is nearly linear in, no exit taken, shape (N, 5): multiply-accumulates of pointwise and of depthwise convolutions,
+    outputs of depthwise and of pointwise ones, layers. The stem, the first block and the classifier, which are in every network, are left
+    out."""
     size, layout = space.dimensions, space.layout
     batch = space.canonical(architectures)
     inputs, sides_in, sides_out = _block_shapes(size)

@@ -7,7 +7,6 @@ N = 5 such cells in each of three stages; the table of its trained networks is `
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +28,6 @@ class NasBench201Space(SearchSpace):
 
     name = "nasbench201"
     decisions = tuple(Decision(f"node{target}.from{source}", OPERATIONS) for source, target in EDGES)
-
-    @cached_property
-    def feature_names(self) -> tuple[str, ...]:
-        """One name per feature: edge=operation."""
-        return tuple(f"{decision.name}={choice}" for decision in self.decisions for choice in decision.choices)
 
     def encode(self, architectures: Architectures) -> Features:
         """One-hot operations of the six edges, shape (N, 30)."""

@@ -6,7 +6,6 @@ Source: Zoph and Le, "Neural Architecture Search with Reinforcement Learning", 2
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,11 +72,6 @@ class RecurrentSpace(SearchSpace):
         """The cell of one architecture (D,)."""
         pairs = [Node(COMBINATIONS[row[0]], ACTIVATIONS[row[1]]) for row in architecture[:-2].reshape(-1, 2)]
         return Cell(tuple(pairs[:-1]), pairs[-1], remembered=int(architecture[-2]), injected_at=int(architecture[-1]))
-
-    @cached_property
-    def feature_names(self) -> tuple[str, ...]:
-        """One name per feature: decision=choice."""
-        return tuple(f"{decision.name}={choice}" for decision in self.decisions for choice in decision.choices)
 
     def encode(self, architectures: Architectures) -> Features:
         """One-hot decisions."""
