@@ -22,7 +22,7 @@ EXTRAS = {
     "ray": "distributed",
     "labgrid": "farm",
 }
-"""The extra that brings each package, by the name it is imported by (scipy comes with scikit-learn)."""
+"""The extra that brings each package, by the name it is imported by."""
 
 
 def install_command(package: str) -> str:
