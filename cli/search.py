@@ -11,6 +11,7 @@ from hilnas.cli.output import json_option, print_json, print_table
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_NAMES = {"latency_s": "latency", "flash_bytes": "flash", "sram_bytes": "SRAM"}
 
 
 @click.command()
@@ -30,6 +31,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--checkpoint", type=_FILE, help="File to save to, and to go on from if it exists.")
 @click.option("--tensorboard", type=_FOLDER, help="Folder for TensorBoard scalars.")
 @click.option("--ray", help='Runs many seeds on the Ray cluster at this address; "local" starts one.')
+@click.option("--out", type=_FILE, help="A .json for what was found; `hilnas export --architecture` takes it.")
 @json_option
 def command(
     name: str,
@@ -44,20 +46,32 @@ def command(
     checkpoint: Path | None,
     tensorboard: Path | None,
     ray: str | None,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Searches with predictors under a budget and shows the best network found. Its metrics are predicted, not measured.
 
+    \b
     Example: hilnas search --budget latency=0.9s,flash=1.4MB,sram=880kB --search rl
+             hilnas search --budget latency=0.9s --predictors runs/predictors --out best.json
     """
+    import json
+
+    from hilnas.files import check_writable, write_atomically
     from hilnas.nas.limits import parse_budget
     from hilnas.nas.searches.job import SearchJob, report, run_searches
     from hilnas.nas.searches.run import RunSettings
 
+    if out is not None:
+        if out.suffix != ".json":
+            raise click.UsageError(f"--out writes JSON: name a file that ends in .json, not {out}.")
+        check_writable(out)
     settings = RunSettings(evaluations=evaluations, margin=margin, early_stop=early_stop, tensorboard=tensorboard, checkpoint=checkpoint)
     job = SearchJob(name, parse_budget(limits), seed, settings, predictors, warm_start)
     results = run_searches(job, seeds, ray)
     found = report(job, results)
+    if out is not None:
+        write_atomically(out, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     if as_json:
         print_json(asdict(found))
         return
@@ -65,9 +79,20 @@ def command(
         f"{name}: best of {seeds}",
         ("metric", "predicted", "deviation", "limit"),
         (
-            (metric, f"{mean:.6g}", f"{found.standard_deviation[metric]:.3g}", found.budget.get(metric))
+            (
+                _NAMES.get(metric, metric),
+                *(_shown(metric, value) for value in (mean, found.standard_deviation[metric], found.budget.get(metric))),
+            )
             for metric, mean in found.predicted.items()
         ),
     )
     for decision, choice in found.choices.items():
         click.echo(f"{decision} = {choice}")
+
+
+def _shown(metric: str, value: float | None) -> str | None:
+    if value is None:
+        return None
+    if metric == "latency_s":
+        return f"{value * 1e3:,.3f} ms"
+    return f"{value / 1e3:,.1f} kB" if metric.endswith("_bytes") else f"{value:.4f}"

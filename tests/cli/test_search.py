@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from click import UsageError
 from click.testing import CliRunner
 
 from hilnas.cli.main import verbs
 from hilnas.errors import BudgetError, InputError
+from hilnas.nas.predictors.files import open_predictor
 from hilnas.nas.searches.catalogue import SEARCHES
+from hilnas.nas.spaces.mcu import McuSpace
+from hilnas.nas.spaces.mcu_network import read_architecture
 
 
 def invoke(*arguments: object) -> str:
@@ -47,13 +51,24 @@ def test_help_names_every_search() -> None:
 def test_the_table_shows_prediction_deviation_and_limit(data_folder: Path) -> None:
     arguments = ("search", "--search", "random", "--budget", "latency=1.6s", "--evaluations", 300, "--predictors", data_folder / "seed")
     found, text = json.loads(invoke(*arguments, "--json")), invoke(*arguments)
-    row = next(line for line in text.splitlines() if "latency_s" in line)
-    assert f"{found['predicted']['latency_s']:.6g}" in row and "1.6" in row
+    row = next(line for line in text.splitlines() if "latency" in line)
+    assert f"{found['predicted']['latency_s'] * 1e3:,.3f} ms" in row and "1,600.000 ms" in row
 
 
 def test_budget_that_nothing_meets_names_the_nearest_net(data_folder: Path) -> None:
     with pytest.raises(BudgetError, match=r"latency_s .* \(limit 0\.01\)"):
         invoke("search", "--budget", "latency=10ms", "--evaluations", 300, "--predictors", data_folder / "seed")
+
+
+def test_what_is_found_is_shown_in_units_and_kept_as_an_architecture(data_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "best.json"
+    text = invoke(*("search", "--search", "random", "--evaluations", 200, "--predictors", data_folder / "seed", "--out", out))
+    assert " ms" in text and " kB" in text and "latency_s" not in text and "e+06" not in text
+    space = open_predictor(data_folder / "seed")[1]
+    assert isinstance(space, McuSpace)
+    assert read_architecture(space, str(out)).tolist() == json.loads(out.read_text())["architecture"]
+    with pytest.raises(UsageError, match=r"\.json"):
+        invoke("search", "--out", tmp_path / "best.txt")
 
 
 def test_search_refuses_what_it_does_not_know(data_folder: Path, tmp_path: Path) -> None:
