@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from hilnas.errors import ConnectError, ToolMissingError
 from hilnas.extras import install_command
+from hilnas.nas.threads import one_thread, use_one_thread
 from hilnas.progress import progress
 
 Job = TypeVar("Job")
@@ -36,10 +37,10 @@ def run_jobs(
     with progress(description, len(jobs)) as advance:
         results = []
         if workers <= 1:
-            use_one_thread()
-            for job in jobs:
-                results.append(function(job))
-                advance(1)
+            with one_thread():
+                for job in jobs:
+                    results.append(function(job))
+                    advance(1)
             return results
         # Spawned, not forked: a forked copy of a process that has used torch may hang.
         context = multiprocessing.get_context("spawn")
@@ -65,13 +66,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def use_one_thread() -> None:
-    """Keeps torch to one thread in this process: small batches gain nothing from more, and results do not depend on the machine."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _on_ray(function: Callable[[Job], Result], jobs: Sequence[Job], description: str, address: str) -> list[Result]:

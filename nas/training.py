@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import cos, pi
 from pathlib import Path
@@ -24,6 +23,7 @@ from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.mcu import McuSpace
 from hilnas.nas.spaces.mcu_network import largest, network_of, smallest
 from hilnas.nas.supernet import Supernet
+from hilnas.nas.threads import threads
 from hilnas.progress import progress
 
 _FORMAT = 1
@@ -97,7 +97,7 @@ def train(space: McuSpace, data_name: str, recipe: Recipe, checkpoint: Path) -> 
     optimizer = _optimizer(supernet, recipe)
     first_epoch = _resume(checkpoint, supernet, optimizer, _identity(space, data_name, recipe)) if checkpoint.exists() else 0
     steps = len(data.training) // recipe.batch_size
-    with _threads(recipe.threads), progress("training the supernet", (recipe.epochs - first_epoch) * steps) as advance:
+    with threads(recipe.threads), progress("training the supernet", (recipe.epochs - first_epoch) * steps) as advance:
         for epoch in range(first_epoch, recipe.epochs):
             _train_epoch(supernet, optimizer, data.training, recipe, epoch, advance)
             _save(checkpoint, supernet, optimizer, _identity(space, data_name, recipe), epoch + 1)
@@ -119,16 +119,6 @@ def load_supernet(path: Path) -> TrainedSupernet:
         return TrainedSupernet(supernet, str(content["data"]), Recipe(**content["recipe"]), int(content["epochs"]))
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} is not a supernet of this version: {error}", "Train it again with `hilnas train`.") from error
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _optimizer(supernet: Supernet, recipe: Recipe) -> torch.optim.Optimizer:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from hilnas.errors import HilnasError, ToolMissingError
-from hilnas.nas.jobs import connect, use_one_thread
+from hilnas.nas.jobs import connect
+from hilnas.nas.threads import use_one_thread
 
 Future = Any
 """What will be an answer: opaque, hashable."""

@@ -28,6 +28,7 @@ from hilnas.nas.predictors.joint import JointPredictor
 from hilnas.nas.searches.memory import Seen
 from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.mcu_network import smallest
+from hilnas.nas.threads import one_thread
 from hilnas.nas.training import Recipe, space_for, train
 from hilnas.progress import progress
 from hilnas.tflite.exits import FINAL_OUTPUT
@@ -247,10 +248,6 @@ def resume_run(folder: RunFolder, workers: int, say: Callable[[str], None], sele
         ConnectError, TargetError: no board is left.
         StoreError: the disk refused.
     """
-    import torch
-
-    # Sums in floating point depend on how many threads add them up; and small networks gain nothing from several.
-    torch.set_num_threads(1)
     target = folder.description().configuration.target
     with folder.locked():
         selection = replace(selection or BoardSelection(), aside=folder.boards_path)
@@ -258,7 +255,7 @@ def resume_run(folder: RunFolder, workers: int, say: Callable[[str], None], sele
         shutil.rmtree(folder.boards_path, ignore_errors=True)
         folder.write(SELECTION_NAME, BoardSelection, selection)
         try:
-            with Workers(workers, folder.path / "workers.log") as pool:
+            with one_thread(), Workers(workers, folder.path / "workers.log") as pool:
                 result = Loop(folder, pool, say).run()
         finally:
             for reason in set_aside(folder.boards_path):

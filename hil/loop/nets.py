@@ -35,6 +35,7 @@ from hilnas.nas.spaces.mcu import McuSpace
 from hilnas.nas.spaces.mcu_network import network_of
 from hilnas.nas.subnet import Subnet
 from hilnas.nas.supernet import Supernet
+from hilnas.nas.threads import use_one_thread
 from hilnas.nas.training import load_supernet, space_for
 from hilnas.tflite.exits import named_exits
 from hilnas.tflite.reference import ReferenceModel
@@ -90,10 +91,7 @@ class _Bench:
 
 @lru_cache(maxsize=1)
 def _bench(run: Path) -> _Bench:
-    import torch
-
-    # Sums in floating point depend on how many threads add them up.
-    torch.set_num_threads(1)
+    use_one_thread()
     folder = RunFolder(run)
     asked = folder.description().configuration
     trained = load_supernet(folder.supernet_path)

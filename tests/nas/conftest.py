@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hilnas.nas.jobs import use_one_thread
+from hilnas.nas.threads import use_one_thread
 
 
 @pytest.fixture(scope="session", autouse=True)

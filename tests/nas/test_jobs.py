@@ -10,12 +10,14 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from hilnas.errors import ConnectError
 from hilnas.nas.jobs import run_jobs
 from hilnas.nas.limits import parse_budget
 from hilnas.nas.searches.job import SearchJob, run_searches
 from hilnas.nas.searches.run import RunSettings
+from hilnas.nas.threads import threads
 
 
 def test_processes_give_the_results_of_one_process_in_order() -> None:
@@ -66,3 +68,13 @@ def test_a_ray_that_does_not_answer_is_named(address: str) -> None:
     pytest.importorskip("ray")
     with pytest.raises(ConnectError, match=address):
         run_jobs(parse_budget, ["latency=1s"], "jobs", ray=address)
+
+
+def _threads(_: int) -> int:
+    return torch.get_num_threads()
+
+
+def test_jobs_have_one_thread_and_the_caller_keeps_its_own() -> None:
+    with threads(3):
+        assert run_jobs(_threads, [0, 1], "jobs", processes=1) == [1, 1]
+        assert torch.get_num_threads() == 3
