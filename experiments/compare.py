@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -80,6 +79,34 @@ class Outcome:
     evaluations: int
 
 
+@dataclass(frozen=True)
+class Row:
+    """The trials of one method under one limit, beside the bar and the best that is known."""
+
+    method: str
+    latency_limit: float
+    mean_accuracy: float
+    sd_accuracy: float
+    mean_latency_s: float
+    violations: int
+    evaluations: int
+    bar: float
+    best_known: float
+    to_best_known: float
+    accuracies: list[float]
+
+
+@dataclass(frozen=True)
+class BetweenRow:
+    """The trials under one limit never seen: how far the accuracy is from the line between the limit's neighbours."""
+
+    latency_limit: float
+    mean_accuracy: float
+    mean_distance: float
+    worst_distance: float
+    violations: int
+
+
 def run(options: Options) -> Report:
     """Runs all trials and compares.
 
@@ -99,7 +126,7 @@ def run(options: Options) -> Report:
     between = _between(rl)
     return Report(
         title=f"GA and RL on the predictors of study 1, {options.seeds} seeds (all accuracies are predicted)",
-        document={"seeds": list(seeds), "rows": rows, "never_seen": between},
+        document={"seeds": list(seeds), "rows": [asdict(row) for row in rows], "never_seen": [asdict(row) for row in between]},
         tables=(_table(rows), _between_table(between)),
         findings=(*_findings(rows, rl), _between_finding(between)),
         figures={"compare": _figure(rows)},
@@ -158,31 +185,30 @@ def _found(limit: float, seed: int, architecture: Sequence[int], metrics: Metric
     )
 
 
-def _rows(method: str, outcomes: list[Outcome]) -> list[dict[str, Any]]:
+def _rows(method: str, outcomes: list[Outcome]) -> list[Row]:
     rows = []
     for limit in LIMITS:
         found = [one for outcome in outcomes for one in outcome.found if one.limit == limit]
         accuracies = [one.accuracy for one in found]
         rows.append(
-            {
-                "method": method,
-                "latency_limit": limit,
-                "mean_accuracy": mean(accuracies),
-                "sd_accuracy": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
-                "mean_latency_s": mean([one.latency_s for one in found]),
-                "violations": sum(not one.feasible for one in found),
-                "evaluations": max(outcome.evaluations for outcome in outcomes if any(one.limit == limit for one in outcome.found)),
-                "bar": BARS[method][limit],
-                "best_known": BEST_KNOWN[limit],
-                "to_best_known": mean(accuracies) - BEST_KNOWN[limit],
-                "accuracies": accuracies,
-            }
+            Row(
+                method=method,
+                latency_limit=limit,
+                mean_accuracy=mean(accuracies),
+                sd_accuracy=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
+                mean_latency_s=mean([one.latency_s for one in found]),
+                violations=sum(not one.feasible for one in found),
+                evaluations=max(outcome.evaluations for outcome in outcomes if any(one.limit == limit for one in outcome.found)),
+                bar=BARS[method][limit],
+                best_known=BEST_KNOWN[limit],
+                to_best_known=mean(accuracies) - BEST_KNOWN[limit],
+                accuracies=accuracies,
+            )
         )
     return rows
 
 
-def _between(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """For each limit never seen: how far the accuracy is from the line between its neighbours, over the trials."""
+def _between(outcomes: list[Outcome]) -> list[BetweenRow]:
     rows = []
     for index, limit in enumerate(NEVER_SEEN):
         distances, accuracies, feasible = [], [], []
@@ -193,30 +219,30 @@ def _between(outcomes: list[Outcome]) -> list[dict[str, Any]]:
             distances.append(one.accuracy - line)
             feasible.append(one.feasible)
         rows.append(
-            {
-                "latency_limit": limit,
-                "mean_accuracy": mean(accuracies),
-                "mean_distance": mean(distances),
-                "worst_distance": min(distances),
-                "violations": sum(not met for met in feasible),
-            }
+            BetweenRow(
+                latency_limit=limit,
+                mean_accuracy=mean(accuracies),
+                mean_distance=mean(distances),
+                worst_distance=min(distances),
+                violations=sum(not met for met in feasible),
+            )
         )
     return rows
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[Row]) -> Table:
     published = {"ga": PUBLISHED_GA, "rl": PUBLISHED_PPO}
     lines = tuple(
         (
             *(
-                row["method"],
-                row["latency_limit"],
-                f"{row['mean_accuracy']:.4f}",
-                f"{row['sd_accuracy']:.4f}",
-                f"{row['mean_latency_s']:.3f}",
+                row.method,
+                row.latency_limit,
+                f"{row.mean_accuracy:.4f}",
+                f"{row.sd_accuracy:.4f}",
+                f"{row.mean_latency_s:.3f}",
             ),
-            *(row["violations"], row["evaluations"], *(f"{value:.4f}" for value in published[row["method"]][row["latency_limit"]])),
-            *(f"{row['bar']:.4f}", f"{row['best_known']:.4f}", f"{row['to_best_known']:+.4f}"),
+            *(row.violations, row.evaluations, *(f"{value:.4f}" for value in published[row.method][row.latency_limit])),
+            *(f"{row.bar:.4f}", f"{row.best_known:.4f}", f"{row.to_best_known:+.4f}"),
         )
         for row in rows
     )
@@ -227,14 +253,14 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     return Table("compare", "GA: evaluations for each T. RL: one policy, evaluations for all T together", columns, lines)
 
 
-def _between_table(rows: list[dict[str, Any]]) -> Table:
+def _between_table(rows: list[BetweenRow]) -> Table:
     lines = tuple(
         (
-            row["latency_limit"],
-            f"{row['mean_accuracy']:.4f}",
-            f"{row['mean_distance']:+.4f}",
-            f"{row['worst_distance']:+.4f}",
-            row["violations"],
+            row.latency_limit,
+            f"{row.mean_accuracy:.4f}",
+            f"{row.mean_distance:+.4f}",
+            f"{row.worst_distance:+.4f}",
+            row.violations,
         )
         for row in rows
     )
@@ -242,36 +268,36 @@ def _between_table(rows: list[dict[str, Any]]) -> Table:
     return Table("never_seen", "The same policies at limits they were not trained for", columns, lines)
 
 
-def _findings(rows: list[dict[str, Any]], rl: list[Outcome]) -> tuple[str, ...]:
+def _findings(rows: list[Row], rl: list[Outcome]) -> tuple[str, ...]:
     lines = []
     for method in ("ga", "rl"):
-        own = [row for row in rows if row["method"] == method]
-        above = sum(row["mean_accuracy"] >= row["bar"] for row in own)
-        distance = mean([row["to_best_known"] for row in own])
+        own = [row for row in rows if row.method == method]
+        above = sum(row.mean_accuracy >= row.bar for row in own)
+        distance = mean([row.to_best_known for row in own])
         lines.append(
-            f"{method}: mean predicted accuracy reaches the bar at {above} of {len(own)} limits, {sum(row['violations'] for row in own)} "
+            f"{method}: mean predicted accuracy reaches the bar at {above} of {len(own)} limits, {sum(row.violations for row in own)} "
             f"violations; on average {distance:+.4f} from the best known."
         )
-    reached = sum(row["mean_accuracy"] >= RL_GOAL[row["latency_limit"]] for row in rows if row["method"] == "rl")
+    reached = sum(row.mean_accuracy >= RL_GOAL[row.latency_limit] for row in rows if row.method == "rl")
     lines.append(f"rl: the goal beyond the bar ({', '.join(f'{goal:.4f}' for goal in RL_GOAL.values())}) is reached at {reached} limits.")
     spent = max(outcome.evaluations for outcome in rl)
     lines.append(f"One policy for all limits took {spent:,} evaluations, final sampling included; the GA {len(LIMITS)} times its figure.")
     return tuple(lines)
 
 
-def _between_finding(rows: list[dict[str, Any]]) -> str:
-    worst = min(row["worst_distance"] for row in rows)
-    return f"At limits never seen: {sum(row['violations'] for row in rows)} violations; the worst trial is {worst:+.4f} from the line."
+def _between_finding(rows: list[BetweenRow]) -> str:
+    worst = min(row.worst_distance for row in rows)
+    return f"At limits never seen: {sum(row.violations for row in rows)} violations; the worst trial is {worst:+.4f} from the line."
 
 
-def _figure(rows: list[dict[str, Any]]) -> bytes:
+def _figure(rows: list[Row]) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
     for method, published in (("ga", PUBLISHED_GA), ("rl", PUBLISHED_PPO)):
-        own = [row for row in rows if row["method"] == method]
-        axis.errorbar(LIMITS, [row["mean_accuracy"] for row in own], [row["sd_accuracy"] for row in own], marker="o", label=method)
+        own = [row for row in rows if row.method == method]
+        axis.errorbar(LIMITS, [row.mean_accuracy for row in own], [row.sd_accuracy for row in own], marker="o", label=method)
         axis.plot(LIMITS, [published[limit][0] for limit in LIMITS], "--", label=f"published {'GA' if method == 'ga' else 'PPO'}")
     axis.plot(LIMITS, [BEST_KNOWN[limit] for limit in LIMITS], "k:", label="best known")
     axis.set(xlabel="latency limit T, s", ylabel="predicted accuracy")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -57,6 +56,22 @@ class Outcome:
     evaluations: int
 
 
+@dataclass(frozen=True)
+class Row:
+    """The searches of one variant under one limit, beside the published figures."""
+
+    variant: str
+    latency_limit: float
+    mean_accuracy: float
+    sd_accuracy: float
+    mean_latency_s: float
+    sd_latency_s: float
+    violations: int
+    mean_evaluations: float
+    published_accuracy: float
+    published_latency_s: float
+
+
 def run(options: Options) -> Report:
     """Runs the sweep.
 
@@ -73,10 +88,10 @@ def run(options: Options) -> Report:
         _row(variant, limit, [one for trial, one in zip(trials, outcomes, strict=True) if (trial.variant, trial.limit) == (variant, limit)])
         for variant, limit in keys
     ]
-    off = max(abs(row["mean_accuracy"] - row["published_accuracy"]) for row in rows if row["variant"] == "published")
+    off = max(abs(row.mean_accuracy - row.published_accuracy) for row in rows if row.variant == "published")
     return Report(
         title=f"Study 1, Table 2: its genetic algorithm, {options.seeds} searches a limit (accuracies are predicted)",
-        document={"rows": rows},
+        document={"rows": [asdict(row) for row in rows]},
         tables=(_table(rows),),
         findings=(f"The means differ from the published ones by at most {off:.4f}.",),
         figures={"ga_sweep": _figure(rows)},
@@ -94,30 +109,30 @@ def run_trial(trial: Trial) -> Outcome:
     return Outcome(float(metrics.accuracy.mean[0]), float(metrics.latency_s.mean[0]), result.meets_budget, result.evaluations)
 
 
-def _row(variant: str, limit: float, outcomes: list[Outcome]) -> dict[str, Any]:
+def _row(variant: str, limit: float, outcomes: list[Outcome]) -> Row:
     accuracies, latencies = ([one.accuracy for one in outcomes], [one.latency_s for one in outcomes])
     accuracy, latency_s = PUBLISHED_GA[limit]
-    return {
-        "variant": variant,
-        "latency_limit": limit,
-        "mean_accuracy": mean(accuracies),
-        "sd_accuracy": float(np.std(accuracies)),
-        "mean_latency_s": mean(latencies),
-        "sd_latency_s": float(np.std(latencies)),
-        "violations": sum(not one.feasible for one in outcomes),
-        "mean_evaluations": mean([float(one.evaluations) for one in outcomes]),
-        "published_accuracy": accuracy,
-        "published_latency_s": latency_s,
-    }
+    return Row(
+        variant=variant,
+        latency_limit=limit,
+        mean_accuracy=mean(accuracies),
+        sd_accuracy=float(np.std(accuracies)),
+        mean_latency_s=mean(latencies),
+        sd_latency_s=float(np.std(latencies)),
+        violations=sum(not one.feasible for one in outcomes),
+        mean_evaluations=mean([float(one.evaluations) for one in outcomes]),
+        published_accuracy=accuracy,
+        published_latency_s=latency_s,
+    )
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[Row]) -> Table:
     lines = tuple(
         (
-            *(row["variant"], row["latency_limit"], f"{row['mean_accuracy']:.4f}", f"{row['sd_accuracy']:.5f}"),
-            *(f"{row['mean_latency_s']:.4f}", f"{row['sd_latency_s']:.4f}", row["violations"], f"{row['mean_evaluations']:.0f}"),
-            *(f"{row['published_accuracy']:.4f}", f"{row['published_latency_s']:.4f}"),
-            f"{row['mean_accuracy'] - row['published_accuracy']:+.4f}",
+            *(row.variant, row.latency_limit, f"{row.mean_accuracy:.4f}", f"{row.sd_accuracy:.5f}"),
+            *(f"{row.mean_latency_s:.4f}", f"{row.sd_latency_s:.4f}", row.violations, f"{row.mean_evaluations:.0f}"),
+            *(f"{row.published_accuracy:.4f}", f"{row.published_latency_s:.4f}"),
+            f"{row.mean_accuracy - row.published_accuracy:+.4f}",
         )
         for row in rows
     )
@@ -128,11 +143,9 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     return Table("table2", "Mean over the searches for each limit", columns, lines)
 
 
-def _figure(rows: list[dict[str, Any]]) -> bytes:
+def _figure(rows: list[Row]) -> bytes:
     from hilnas.experiments.figures import figure_of_lines
 
-    lines = {
-        variant: [row["mean_accuracy"] for row in rows if row["variant"] == variant] for variant in {row["variant"]: None for row in rows}
-    }
+    lines = {variant: [row.mean_accuracy for row in rows if row.variant == variant] for variant in {row.variant: None for row in rows}}
     lines["published figures"] = [PUBLISHED_GA[limit][0] for limit in LIMITS]
     return figure_of_lines({name: (LIMITS, values) for name, values in lines.items()}, "latency limit T, s", "predicted accuracy")
