@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hilnas.tflite.svdf import IntegerSvdf
 
-Tensor = NDArray[np.generic]
+Array = NDArray[np.generic]
 _STATE = 4
 """Position of the state among the inputs of an SVDF."""
 
@@ -31,7 +31,7 @@ class PiecewiseInterpreter:
     def __init__(self, create: Callable[[bytes], Any], whole: Any, content: bytes, substituted: frozenset[int]) -> None:
         self._details = {detail["index"]: detail for detail in whole.get_tensor_details()}
         self._operators = whole._get_ops_details()
-        self._values: dict[int, Tensor] = {}
+        self._values: dict[int, Array] = {}
         self._steps: list[Callable[[], None]] = []
         self._resets: list[Callable[[], None]] = []
         first = 0
@@ -42,11 +42,11 @@ class PiecewiseInterpreter:
                 self._steps.append(self._svdf(whole, content, position))
             first = position + 1
 
-    def set_tensor(self, index: int, value: Tensor) -> None:
+    def set_tensor(self, index: int, value: Array) -> None:
         """Gives an input."""
         self._values[index] = value
 
-    def get_tensor(self, index: int) -> Tensor:
+    def get_tensor(self, index: int) -> Array:
         """The value of a tensor."""
         return self._values[index].reshape(self._details[index]["shape"])
 

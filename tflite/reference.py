@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from hilnas.errors import InputError, ModelError
 from hilnas.files import read_input
 from hilnas.tflite.exits import Exits, read_exits
-from hilnas.tflite.pieces import PiecewiseInterpreter, overrunning
-
-Tensor = NDArray[np.generic]
+from hilnas.tflite.pieces import Array, PiecewiseInterpreter, overrunning
 
 KERNELS = "BUILTIN_REF of ai-edge-litert"
 
@@ -35,18 +33,18 @@ class Edge:
     scale: float
     zero_point: int
 
-    def dequantise(self, values: Tensor) -> NDArray[np.float64]:
+    def dequantise(self, values: Array) -> NDArray[np.float64]:
         """The real values of a tensor of this edge."""
         steps = np.asarray(values, dtype=np.float64)
         return (steps - self.zero_point) * self.scale if self.scale else steps
 
-    def quantise(self, values: Tensor) -> Tensor:
+    def quantise(self, values: Array) -> Array:
         """Real values as a tensor of this edge: rounded to nearest, saturated."""
         if not self.scale:
             return np.asarray(values, dtype=self.dtype)
         limits = np.iinfo(self.dtype)
         steps = np.rint(np.asarray(values, dtype=np.float64) / self.scale) + self.zero_point
-        quantised: Tensor = np.clip(steps, limits.min, limits.max).astype(self.dtype)
+        quantised: Array = np.clip(steps, limits.min, limits.max).astype(self.dtype)
         return quantised
 
 
@@ -87,7 +85,7 @@ class ReferenceModel:
         """
         return cls(read_input(path), str(path))
 
-    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def run(self, *inputs: Array) -> tuple[Array, ...]:
         """One inference: tensors of `inputs` in, tensors of `outputs` out.
 
         Raises:
@@ -110,22 +108,22 @@ class ReferenceModel:
         """Forgets all earlier inputs, as if the model had just been loaded."""
         self._interpreter.reset_all_variables()
 
-    def run_batch(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def run_batch(self, batch: Array) -> tuple[Array, ...]:
         """Runs a model of one input N times, batch (N, ...) -> outputs each (N, ...)."""
         runs = [self.run(values.reshape(self.inputs[0].shape)) for values in batch]
         return tuple(np.concatenate(column) for column in zip(*runs, strict=True))
 
-    def dequantise(self, outputs: Sequence[Tensor]) -> tuple[NDArray[np.float64], ...]:
+    def dequantise(self, outputs: Sequence[Array]) -> tuple[NDArray[np.float64], ...]:
         """The real values of what `run` or `run_batch` returned."""
         return tuple(edge.dequantise(values) for edge, values in zip(self.outputs, outputs, strict=True))
 
-    def exit_taken(self, outputs: Sequence[Tensor]) -> NDArray[np.int64]:
+    def exit_taken(self, outputs: Sequence[Array]) -> NDArray[np.int64]:
         """Which exit each inference leaves by, from what `run` or `run_batch` returned; see `Exits.taken`."""
         return self.exits.taken(self.dequantise(outputs))
 
-    def tensor(self, index: int) -> Tensor:
+    def tensor(self, index: int) -> Array:
         """The value of any tensor of the file after a run, by its index in the first subgraph."""
-        value: Tensor = self._interpreter.get_tensor(index)
+        value: Array = self._interpreter.get_tensor(index)
         return value
 
     def has(self, index: int, dtype: str, elements: int) -> bool:
