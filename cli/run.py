@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hilnas.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hilnas.boards.board import Board
+    from hilnas.hil.profile import Profile
+    from hilnas.hil.timed_run import TimedRun
 
 _SHOWN_FUNCTIONS = 20
 _SHOWN_CAUSES = 8
@@ -56,61 +63,59 @@ def command(
 
     Example: hilnas run engine.elf --board nucleo-h743zi2 --mark invoke --profile
     """
-    import json
-
     from hilnas.boards.board import load_board
     from hilnas.boards.core import load_core
-    from hilnas.files import write_atomically
     from hilnas.firmware.image import FirmwareImage
-    from hilnas.hil.profile import speedscope as as_speedscope
     from hilnas.hil.timed_run import RunOptions, run_elf, run_image
     from hilnas.hil.timing import CacheRule, TimingMode
 
-    the_board = load_board(board)
+    the_board, the_core = load_board(board), load_core(core) if core else None
     options = RunOptions(mark, stop, TimingMode(timing), profile or speedscope is not None, timeout, CacheRule(caches))
-
-    def show(text: bytes) -> None:
-        click.echo(text.decode("utf-8", "replace"), nl=False, err=as_json)
-
-    the_core = load_core(core) if core else None
     if elf.is_dir():
         run = run_image(FirmwareImage.load(elf), the_board, options, the_core)
     else:
-        run = run_elf(elf, the_board, options, show, the_core)
-    if speedscope is not None and run.profile is not None:
-        write_atomically(speedscope, json.dumps(as_speedscope(run.profile, elf.name)))
+        run = run_elf(elf, the_board, options, lambda text: click.echo(text.decode("utf-8", "replace"), nl=False, err=as_json), the_core)
     for warning in run.warnings:
         click.echo(f"warning: {warning}", err=True)
-    document: dict[str, Any] = {
-        "elf": str(elf),
-        "board": the_board.name,
-        **asdict(run),
-        "latency_s": run.cycles / the_board.clock_hz,
-    }
+    if speedscope is not None and run.profile is not None:
+        _write_speedscope(run.profile, elf.name, speedscope)
     if as_json:
-        print_json(document)
+        print_json({"elf": str(elf), "board": the_board.name, **asdict(run), "latency_s": run.cycles / the_board.clock_hz})
         return
-    names = ["inference"] if elf.is_dir() and mark is None else [f"interval {index}" for index in range(len(run.intervals))]
-    print_table(
-        f"{elf.name} on {the_board.name}: {run.ended}; caches {run.caches}",
-        ("", "instructions", "cycles", "ms"),
-        [
-            _row("total", run.instructions, run.cycles, the_board.clock_hz),
-            *(_row(name, item.instructions, item.cycles, the_board.clock_hz) for name, item in zip(names, run.intervals, strict=True)),
-        ],
-    )
+    _print_counts(run, elf, the_board, is_inference=elf.is_dir() and mark is None)
     if run.profile is not None and profile:
         _print_profile(run.profile)
+
+
+def _write_speedscope(profile: Profile, name: str, path: Path) -> None:
+    import json
+
+    from hilnas.files import write_atomically
+    from hilnas.hil.profile import speedscope
+
+    write_atomically(path, json.dumps(speedscope(profile, name)))
+
+
+def _print_counts(run: TimedRun, elf: Path, board: Board, *, is_inference: bool) -> None:
+    names = ["inference"] if is_inference else [f"interval {index}" for index in range(len(run.intervals))]
+    print_table(
+        f"{elf.name} on {board.name}: {run.ended}; caches {run.caches}",
+        ("", "instructions", "cycles", "ms"),
+        [
+            _row("total", run.instructions, run.cycles, board.clock_hz),
+            *(_row(name, item.instructions, item.cycles, board.clock_hz) for name, item in zip(names, run.intervals, strict=True)),
+        ],
+    )
 
 
 def _row(name: str, instructions: int, cycles: int, clock_hz: int) -> tuple[str, int, int, str]:
     return name, instructions, cycles, f"{1000 * cycles / clock_hz:.3f}"
 
 
-def _print_profile(profile: Any) -> None:
+def _print_profile(profile: Profile) -> None:
     causes = sorted(profile.causes, key=lambda cause: -profile.causes[cause])[:_SHOWN_CAUSES]
 
-    def row(name: str, cycles: int, counts: dict[str, int]) -> list[str]:
+    def row(name: str, cycles: int, counts: Mapping[str, int]) -> list[str]:
         share = 100 / max(1, profile.cycles)
         return [name, str(cycles), f"{cycles * share:.1f}", *(f"{counts.get(cause, 0) * share:.1f}" for cause in causes)]
 

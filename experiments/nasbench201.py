@@ -58,7 +58,7 @@ def latency_limit(text: str, evaluator: TableEvaluator) -> float:
         percent = -1.0
     if not 0 < percent <= 100:
         raise InputError(f"{text!r} is no limit for latency", 'Give a time ("17ms") or a percentile of all cells ("25%").')
-    return float(np.percentile(evaluator.latency_s, percent))
+    return evaluator.latency_percentile(percent)
 
 
 def run_search(search: Search, evaluator: TableEvaluator, samples: int, batch: int, replicas: int = 1) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,14 +44,6 @@ def function_profile(model: TimingModel, elf: Elf) -> Profile:
     for counts in causes.values():
         total.update(counts)
     return Profile(total.total(), _nonzero(total, model), tuple(sorted(functions, key=lambda function: -function.cycles)))
-
-
-def function_instructions(executions: Mapping[int, int], elf: Elf) -> dict[str, int]:
-    """Instructions that ran in each function, from how often the one at each address did."""
-    counts: Counter[str] = Counter()
-    for address, count in executions.items():
-        counts[elf.function_at(address)] += count
-    return dict(counts)
 
 
 def speedscope(profile: Profile, name: str) -> dict[str, Any]:

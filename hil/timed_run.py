@@ -86,7 +86,7 @@ def run_elf(path: Path, board: Board, options: RunOptions, console: Callable[[by
     return result
 
 
-def run_image(image: FirmwareImage, board: Board, options: RunOptions, core: Core | None = None, seed: int = 0) -> TimedRun:
+def run_image(image: FirmwareImage, board: Board, options: RunOptions, core: Core | None = None) -> TimedRun:
     """Runs one inference of a built image on a random input, from reset, with what the conversation with the host takes.
 
     Without a mark there is one interval: the inference alone, from the first layer to the end of the last.
@@ -103,7 +103,7 @@ def run_image(image: FirmwareImage, board: Board, options: RunOptions, core: Cor
         patience = Patience(reply_s=options.timeout_s, run_s=options.timeout_s, attempts=1)
         session = Session(MachineTransport(machine, _SLICE), image, patience)
         session.connect()
-        session.infer(verification_inputs(image.manifest, seed)[-1], take_exits=False)
+        session.infer(verification_inputs(image.manifest, seed=0)[-1], take_exits=False)
         result = _result(machine, model, marked, machine.run(1), "inference")
     if options.mark is not None:
         return result

@@ -33,7 +33,7 @@ def _limit(values: FloatArray) -> float:
     return float(biting[-1] if len(biting) else levels[0])
 
 
-def _rounded_down(seconds: float, digits: int = 3) -> float:
+def _rounded_down(seconds: float) -> float:
     """The number with three significant digits, not larger than it was."""
-    step = 10.0 ** (math.floor(math.log10(seconds)) - digits + 1)
-    return float(f"{math.floor(seconds / step + 1e-9) * step:.{digits}g}")
+    step = 10.0 ** (math.floor(math.log10(seconds)) - 2)
+    return float(f"{math.floor(seconds / step + 1e-9) * step:.3g}")

@@ -78,7 +78,7 @@ def net_name(architecture: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _WorkerState:
     """What a worker keeps at hand between nets."""
 
     folder: RunFolder
@@ -90,21 +90,21 @@ class _Bench:
 
 
 @lru_cache(maxsize=1)
-def _bench(run: Path) -> _Bench:
+def _worker_state(run: Path) -> _WorkerState:
     use_one_thread()
     folder = RunFolder(run)
     asked = folder.description().configuration
     trained = load_supernet(folder.supernet_path)
     selection = folder.read(SELECTION_NAME, BoardSelection)
     data = load_data(asked.data, trained.recipe.data_seed)
-    return _Bench(folder, load_board(asked.board), asked.target, selection, data, trained.supernet)
+    return _WorkerState(folder, load_board(asked.board), asked.target, selection, data, trained.supernet)
 
 
 def accuracy_of(task: NetTask) -> float:
     """The accuracy of a net on the validation split, float, exits taken."""
-    bench = _bench(task.run)
-    subnet = calibrated_subnet(bench.supernet, np.array(task.architecture, dtype=np.int64), bench.data.training)
-    return subnet_accuracy(subnet, bench.data.validation).accuracy
+    state = _worker_state(task.run)
+    subnet = calibrated_subnet(state.supernet, np.array(task.architecture, dtype=np.int64), state.data.training)
+    return subnet_accuracy(subnet, state.data.validation).accuracy
 
 
 @lru_cache(maxsize=1)
@@ -124,28 +124,28 @@ def evaluate_net(task: NetTask) -> NetRecord:
     Raises:
         HilnasError: whatever exporting, building, measuring or storing raises.
     """
-    bench = _bench(task.run)
+    state = _worker_state(task.run)
     name = net_name(task.architecture)
-    return bench.folder.once(f"nets/{name}", NetRecord, lambda: _evaluate(bench, name, task))
+    return state.folder.once(f"nets/{name}", NetRecord, lambda: _evaluate(state, name, task))
 
 
-def _evaluate(bench: _Bench, name: str, task: NetTask) -> NetRecord:
-    subnet = calibrated_subnet(bench.supernet, np.array(task.architecture, dtype=np.int64), bench.data.training)
-    folder = bench.folder.candidate(name)
+def _evaluate(state: _WorkerState, name: str, task: NetTask) -> NetRecord:
+    subnet = calibrated_subnet(state.supernet, np.array(task.architecture, dtype=np.int64), state.data.training)
+    folder = state.folder.candidate(name)
     # What a killed process was writing: whole files have names without a dot.
     for leftover in folder.glob(".*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    model = _export(subnet, bench.data.training.inputs[:CALIBRATION_IMAGES], folder, with_onnx=task.candidate)
-    image = build_image(model, bench.board, folder / "firmware")
-    measurement = _measure(bench, image, model, task.candidate)
+    model = _export(subnet, state.data.training.inputs[:CALIBRATION_IMAGES], folder, with_onnx=task.candidate)
+    image = build_image(model, state.board, folder / "firmware")
+    measurement = _measure(state, image, model, task.candidate)
     if measurement.latency_s is None:
-        raise InputError(f"target {bench.target} cannot tell latency", "Take the emulator or a board.")
+        raise InputError(f"target {state.target} cannot tell latency", "Take the emulator or a board.")
     return NetRecord(
         name=name,
         architecture=task.architecture,
         model_sha256=image.manifest.model_sha256,
-        validation_accuracy=subnet_accuracy(subnet, bench.data.validation).accuracy,
-        test_accuracy=subnet_accuracy(subnet, bench.data.test).accuracy,
+        validation_accuracy=subnet_accuracy(subnet, state.data.validation).accuracy,
+        test_accuracy=subnet_accuracy(subnet, state.data.test).accuracy,
         latency_s=measurement.latency_s,
         flash_bytes=measurement.flash_bytes,
         sram_bytes=measurement.sram_bytes,
@@ -164,20 +164,20 @@ def _export(subnet: Subnet, calibration: NDArray[np.float32], folder: Path, *, w
     return model
 
 
-def _measure(bench: _Bench, image: FirmwareImage, model: Path, with_data: bool) -> Measurement:
+def _measure(state: _WorkerState, image: FirmwareImage, model: Path, with_data: bool) -> Measurement:
     """Measures an image and stores what was measured, unless that was done before.
 
     Raises:
         CheckFailedError: an output is not the reference's.
     """
-    manifest, target, test = image.manifest, create_target(bench.target, bench.selection), bench.data.test
-    with MeasurementStore(bench.folder.store_path) as store:
-        stored = store.find(build_id=manifest.build_id, board=bench.board.name, target=target.name)
+    manifest, target, test = image.manifest, create_target(state.target, state.selection), state.data.test
+    with MeasurementStore(state.folder.store_path) as store:
+        stored = store.find(build_id=manifest.build_id, board=state.board.name, target=target.name)
         for measurement in stored:
             if not with_data or measurement.exits is not None:
                 return measurement
-        data = Samples(f"{bench.data.name} test", test.inputs, test.y) if with_data else None
-        measurement = measure(image, bench.board, target, ReferenceModel.load(model), data=data)
+        data = Samples(f"{state.data.name} test", test.inputs, test.y) if with_data else None
+        measurement = measure(image, state.board, target, ReferenceModel.load(model), data=data)
         if not measurement.bit_exact:
             raise CheckFailedError(
                 f"{model} on {target.name} is not bit-exact: {measurement.first_difference}", "This is a defect of the engine: report it."

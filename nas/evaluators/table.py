@@ -14,7 +14,7 @@ import numpy as np
 
 from hilnas.errors import InputError
 from hilnas.files import read_input
-from hilnas.nas.metrics import Budget, Estimate, FloatArray, Metrics
+from hilnas.nas.metrics import Estimate, FloatArray, Metrics
 from hilnas.nas.space import Architectures
 from hilnas.nas.spaces.nasbench201 import EDGES, OPERATIONS, NasBench201Space
 
@@ -82,9 +82,9 @@ class TableEvaluator:
     def update(self, architectures: Architectures, metrics: Metrics) -> None:
         """Nothing: the table is the measurement."""
 
-    def percentile_limit(self, percent: float) -> Budget:
-        """The latency limit that `percent` of all cells meet."""
-        return Budget(latency_s=float(np.percentile(self.latency_s, percent)))
+    def latency_percentile(self, percent: float) -> float:
+        """The latency, in seconds, that `percent` of all cells do not exceed."""
+        return float(np.percentile(self.latency_s, percent))
 
 
 def load_table(path: Path) -> NasBench201Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,6 @@ from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.entry import find_start
-from hilnas.hil.profile import function_instructions
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import Tensor
 from hilnas.hil.targets.emulator import EmulatorTarget, MachineTransport
@@ -74,7 +74,11 @@ def on_emulator(image: FirmwareImage, inputs: tuple[Tensor, ...], slice_instruct
 
 
 def compared(executions: dict[int, int], image: FirmwareImage) -> dict[str, int]:
-    return function_instructions(without_host(executions, image), read_elf(image.elf))
+    """Instructions that ran in each function."""
+    elf, counts = read_elf(image.elf), Counter[str]()
+    for address, count in without_host(executions, image).items():
+        counts[elf.function_at(address)] += count
+    return dict(counts)
 
 
 def without_host(executions: dict[int, int], image: FirmwareImage) -> dict[int, int]:

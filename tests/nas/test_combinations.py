@@ -76,7 +76,7 @@ def test_every_search_of_the_catalogue_runs_on_every_space(space: str, name: str
 @pytest.mark.parametrize("search", SEARCHES)
 def test_searches_find_better_cells_than_they_start_with_in_the_table(data_folder: Path, search: str) -> None:
     evaluator = load_table(data_folder / "nb201" / "nb201_table.csv.gz").evaluator("c100_val_acc_v10", "raspi4")
-    budget = evaluator.percentile_limit(50)
+    budget = Budget(latency_s=evaluator.latency_percentile(50))
     running = SEARCHES[search](NasBench201Space(), budget, REWARDS["log_limit"])
     scores = []
     for _ in range(60):
