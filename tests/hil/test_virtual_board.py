@@ -24,7 +24,7 @@ from hilnas.hil.target import TargetRun
 from hilnas.hil.targets.emulator import EmulatorTarget
 from hilnas.hil.targets.serial import SerialTarget
 from hilnas.hil.transport import PortForbiddenError, SerialTransport
-from hilnas.hil.virtual_board.board import VirtualBoard
+from hilnas.hil.virtual_board.board import FLASH_NAME, VirtualBoard
 from hilnas.hil.virtual_board.faults import Fault
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -93,7 +93,7 @@ def test_a_lasting_fault_changes_nothing(tiny: Any, undisturbed: TargetRun, faul
 def test_yesterdays_firmware_is_named_and_flashed_over(tiny: Any, undisturbed: TargetRun) -> None:
     with virtual_board([Fault.STALE_BUILD]) as board:
         # The first flash, which the fault spoils, finds this in the board.
-        board._flash.write_bytes(tiny.build(BOARD, build_id="aaaaaaaaaaaaaaaa").elf.read_bytes())
+        (board.probe.parent / FLASH_NAME).write_bytes(tiny.build(BOARD, build_id="aaaaaaaaaaaaaaaa").elf.read_bytes())
         result = run(tiny, board)
     check_same(result, undisturbed)
     assert "another firmware: its build is aaaaaaaaaaaaaaaa" in result.attempts[0]
