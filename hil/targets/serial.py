@@ -28,7 +28,11 @@ def _absent(port: str, probe: str | None) -> ConnectError | None:
     """What is not there of a board that was named; whether a real probe is there its flasher knows best."""
     if probe is not None and is_virtual(probe):
         path = Path(probe.removeprefix(PREFIX))
-        return None if path.exists() else ConnectError(f"there is no virtual board at {path}", "`hilnas virtual-board` prints its probe.")
+        return (
+            None
+            if path.exists()
+            else ConnectError(f"there is no virtual board at {path}", "Is `hilnas virtual-board`, which prints its probe, still running?")
+        )
     if port == AUTO or "://" in port or Path(port).exists():
         return None
     present = ", ".join(sorted(known.device for known in list_ports.comports())) or "none"
