@@ -15,8 +15,8 @@ from unicorn.arm_const import UC_ARM_REG_SP, UC_CPU_ARM_CORTEX_M7
 from hilnas.boards.board import Board, load_board
 from hilnas.firmware.toolchain import ARM
 from hilnas.hil.elf import Elf, read_elf
-from hilnas.hil.timed_run import RunOptions, run_elf
-from hilnas.hil.timing import TimingMode
+from hilnas.hil.timing.model import TimingMode
+from hilnas.hil.timing.timed_run import RunOptions, run_elf
 
 _BOARD = "nucleo-h743zi2"
 _REPEATS = 3

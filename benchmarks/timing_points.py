@@ -9,8 +9,8 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
-from hilnas.hil.calibration import load_declarations, load_points
-from hilnas.hil.timed_run import RunOptions, run_elf
+from hilnas.hil.timing.calibration import load_declarations, load_points
+from hilnas.hil.timing.timed_run import RunOptions, run_elf
 
 _SHOWN_CAUSES = 8
 

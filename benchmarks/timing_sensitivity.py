@@ -12,7 +12,7 @@ from pathlib import Path
 from hilnas.boards.board import AcceleratedFlash, Board, BusTiming, load_board
 from hilnas.boards.core import Core, load_core
 from hilnas.firmware.image import FirmwareImage
-from hilnas.hil.timed_run import RunOptions, run_image
+from hilnas.hil.timing.timed_run import RunOptions, run_image
 
 Change = Callable[[Core, Board], tuple[Core, Board]]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hilnas.boards.board import load_board
-from hilnas.hil.microbenchmarks import markdown_table
-from hilnas.hil.timing_suite import measure_suite
+from hilnas.hil.timing.microbenchmarks import markdown_table
+from hilnas.hil.timing.suite import measure_suite
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "timing.md"
 BOARDS = ("nucleo-h743zi2", "nucleo-l4r5zi")

@@ -25,7 +25,7 @@ def command(points: Path, out: Path, core: str | None, parameters: tuple[str, ..
     from dataclasses import asdict
 
     from hilnas.errors import InputError
-    from hilnas.hil.calibration import calibrate, fitted_knobs, load_declarations, load_points, write_calibrated
+    from hilnas.hil.timing.calibration import calibrate, fitted_knobs, load_declarations, load_points, write_calibrated
 
     measured = load_points(points)
     the_core, boards = load_declarations(measured, core)

@@ -62,7 +62,7 @@ def command(
 
     if suite is not None:
         from hilnas.cli.show_suite import show_suite
-        from hilnas.hil.timing_suite import measure_suite
+        from hilnas.hil.timing.suite import measure_suite
 
         if image_folder is not None or board_name is None:
             raise click.UsageError("--suite takes --board and no IMAGE")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hilnas.boards.board import Board
-    from hilnas.hil.profile import Profile
-    from hilnas.hil.timed_run import TimedRun
+    from hilnas.hil.timing.profile import Profile
+    from hilnas.hil.timing.timed_run import TimedRun
 
 _SHOWN_FUNCTIONS = 20
 _SHOWN_CAUSES = 8
@@ -66,8 +66,8 @@ def command(
     from hilnas.boards.board import load_board
     from hilnas.boards.core import load_core
     from hilnas.firmware.image import FirmwareImage
-    from hilnas.hil.timed_run import RunOptions, run_elf, run_image
-    from hilnas.hil.timing import CacheRule, TimingMode
+    from hilnas.hil.timing.model import CacheRule, TimingMode
+    from hilnas.hil.timing.timed_run import RunOptions, run_elf, run_image
 
     the_board, the_core = load_board(board), load_core(core) if core else None
     options = RunOptions(mark, stop, TimingMode(timing), profile or speedscope is not None, timeout, CacheRule(caches))
@@ -91,7 +91,7 @@ def _write_speedscope(profile: Profile, name: str, path: Path) -> None:
     import json
 
     from hilnas.files import write_atomically
-    from hilnas.hil.profile import speedscope
+    from hilnas.hil.timing.profile import speedscope
 
     write_atomically(path, json.dumps(speedscope(profile, name)))
 

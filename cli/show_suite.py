@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from hilnas.cli.output import print_json, print_table
-from hilnas.hil.timing_suite import SuiteRun
+from hilnas.hil.timing.suite import SuiteRun
 
 _CLOSE = 0.02
 

@@ -11,8 +11,8 @@ from types import TracebackType
 from hilnas.boards.board import Board
 from hilnas.errors import BoardError, InputError, TargetError
 from hilnas.hil.elf import Elf
+from hilnas.hil.emulator.entry import Start
 from hilnas.hil.emulator.native import MachineAccess, MachineBlock, MachineMark, MachineStop, StopReason, library
-from hilnas.hil.entry import Start
 
 _PAGE = 4096
 _ON_QEMU = "Run it on the target qemu to see what it does there."

@@ -18,7 +18,7 @@ from hilnas.hil.emulator.native import StopReason
 from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import Inference, TargetRun, Tensor
-from hilnas.hil.timing import TimingMode, TimingModel, has_timing
+from hilnas.hil.timing.model import TimingMode, TimingModel, has_timing
 from hilnas.progress import progress
 
 LAYER_MARK = "hilnas_layer_mark"

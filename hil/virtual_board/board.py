@@ -16,7 +16,7 @@ from hilnas.files import write_atomically
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.emulator.native import StopReason
-from hilnas.hil.timing import TimingModel, has_timing
+from hilnas.hil.timing.model import TimingModel, has_timing
 from hilnas.hil.virtual_board.cable import Cable
 from hilnas.hil.virtual_board.control import PORT_NAME, PROBE_NAME, answer, listen, receive_request
 from hilnas.hil.virtual_board.faults import Fault, FaultPlan

@@ -19,8 +19,8 @@ from hilnas.firmware.size import read_sections
 from hilnas.firmware.stack_need import stack_need
 from hilnas.firmware.toolchain import ARM
 from hilnas.hil.targets.emulator import EmulatorTarget
-from hilnas.hil.timed_run import RunOptions, run_elf
-from hilnas.hil.timing import TimingMode
+from hilnas.hil.timing.model import TimingMode
+from hilnas.hil.timing.timed_run import RunOptions, run_elf
 from hilnas.hil.verify import verification_inputs
 from hilnas.tflite.reference import ReferenceModel
 

@@ -24,8 +24,8 @@ from hilnas.firmware.lower import lower
 from hilnas.firmware.lowering import KernelSet
 from hilnas.firmware.plan import MemoryPlan, PlanRequest, plan_memory
 from hilnas.hil.layer_check import check_layers
-from hilnas.hil.timed_run import RunOptions, run_elf
-from hilnas.hil.timing import TimingMode
+from hilnas.hil.timing.model import TimingMode
+from hilnas.hil.timing.timed_run import RunOptions, run_elf
 from hilnas.tflite.reference import ReferenceModel
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -16,7 +16,7 @@ from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.emulator.native import StopReason
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.targets.emulator import LAYER_MARK, EmulatorTarget, MachineTransport
-from hilnas.hil.timing import TimingMode
+from hilnas.hil.timing.model import TimingMode
 
 BOARD = "nucleo-h743zi2"
 

@@ -17,14 +17,14 @@ from hilnas.boards.board import load_board
 from hilnas.firmware.build import build_image
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.elf import read_elf
+from hilnas.hil.emulator.entry import find_start
 from hilnas.hil.emulator.machine import Machine
-from hilnas.hil.entry import find_start
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import Tensor
 from hilnas.hil.targets.emulator import EmulatorTarget, MachineTransport
 from hilnas.hil.targets.qemu import PROGRAM, QemuTarget
 from hilnas.hil.targets.qemu_counts import InstructionCounts, counting_plugin
-from hilnas.hil.timing import TimingMode, TimingModel
+from hilnas.hil.timing.model import TimingMode, TimingModel
 from hilnas.hil.verify import verification_inputs
 
 BOARD = load_board("qemu-m7")

@@ -22,7 +22,7 @@ from hilnas.hil.session import Patience
 from hilnas.hil.targets.emulator import EmulatorTarget
 from hilnas.hil.targets.renode import VARIABLE, RenodeTarget, program, script
 from hilnas.hil.targets.renode_monitor import Monitor
-from hilnas.hil.timing import TimingMode
+from hilnas.hil.timing.model import TimingMode
 
 BOARD = "nucleo-h743zi2"
 STAND_IN = Path(__file__).parent / "renode_stand_in.py"

@@ -11,10 +11,10 @@ from hilnas.errors import InputError, TargetError, TargetTimeoutError
 from hilnas.firmware.build import build_image
 from hilnas.firmware.toolchain import ARM, run_tool
 from hilnas.hil.elf import read_elf
-from hilnas.hil.entry import find_start
+from hilnas.hil.emulator.entry import find_start
 from hilnas.hil.targets.emulator import EmulatorTarget
-from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf, run_image
-from hilnas.hil.timing import CacheRule, TimingMode
+from hilnas.hil.timing.model import CacheRule, TimingMode
+from hilnas.hil.timing.timed_run import RunOptions, TimedRun, run_elf, run_image
 from hilnas.hil.verify import verification_inputs
 
 Compile = Callable[[str], Path]

@@ -12,8 +12,8 @@ from hilnas.boards.board import Board, load_board
 from hilnas.boards.core import load_core
 from hilnas.cli.calibrate_timing import command
 from hilnas.errors import InputError
-from hilnas.hil.calibration import Knob, Point, apply, calibrate, fitted_knobs, load_points, write_calibrated
-from hilnas.hil.timed_run import RunOptions, run_elf
+from hilnas.hil.timing.calibration import Knob, Point, apply, calibrate, fitted_knobs, load_points, write_calibrated
+from hilnas.hil.timing.timed_run import RunOptions, run_elf
 
 NAMES = ("nucleo-h743zi2.flash.bus_cycles", "nucleo-h743zi2.axi.bus_cycles", "unpredicted_direct_branch")
 TRUTH = (5, 6, 6)

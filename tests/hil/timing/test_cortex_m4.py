@@ -10,12 +10,12 @@ from hilnas.boards.board import AcceleratedFlash, Board, load_board
 from hilnas.boards.core import load_core
 from hilnas.errors import BoardError, TargetError
 from hilnas.firmware.toolchain import ARM
-from hilnas.hil.calibration import Point, apply, calibrate, fitted_knobs
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.emulator.native import StopReason
-from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf
-from hilnas.hil.timing import CacheRule, TimingMode, TimingModel
+from hilnas.hil.timing.calibration import Point, apply, calibrate, fitted_knobs
+from hilnas.hil.timing.model import CacheRule, TimingMode, TimingModel
+from hilnas.hil.timing.timed_run import RunOptions, TimedRun, run_elf
 
 FLASH_ACR = "(*(volatile uint32_t *)0x40022000)"
 WORD = 8

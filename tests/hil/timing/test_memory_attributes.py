@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from hilnas.boards.board import Board
-from hilnas.hil.timed_run import RunOptions, run_elf
+from hilnas.hil.timing.timed_run import RunOptions, run_elf
 
 PROGRAM = """
 #define R(address) (*(volatile uint32_t *)(address))

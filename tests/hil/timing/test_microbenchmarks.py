@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hilnas.boards.board import board_names, load_board
 from hilnas.cli.measure import command
 from hilnas.errors import InputError, ProtocolError, TargetTimeoutError
-from hilnas.hil.microbenchmarks import (
+from hilnas.hil.timing.microbenchmarks import (
     SUITES,
     TURNS,
     Microbenchmark,
@@ -20,8 +20,8 @@ from hilnas.hil.microbenchmarks import (
     receive_results,
     suite_for,
 )
-from hilnas.hil.timing import has_timing
-from hilnas.hil.timing_suite import measure_suite
+from hilnas.hil.timing.model import has_timing
+from hilnas.hil.timing.suite import measure_suite
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from virtual_boards import selection, virtual_board

@@ -11,8 +11,8 @@ from hilnas.boards.board import Board, BusTiming
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.emulator.native import StopReason, library
-from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf
-from hilnas.hil.timing import TimingMode, TimingModel, memory_cycles
+from hilnas.hil.timing.model import TimingMode, TimingModel, memory_cycles
+from hilnas.hil.timing.timed_run import RunOptions, TimedRun, run_elf
 
 
 def with_timing(board: Board, memory: str, **changes: int) -> Board:

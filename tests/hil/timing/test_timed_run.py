@@ -13,9 +13,9 @@ from hilnas.boards.core import load_core
 from hilnas.cli.run import command
 from hilnas.errors import BoardError, InputError, TargetError, TargetTimeoutError
 from hilnas.hil.emulator.native import library
-from hilnas.hil.profile import speedscope
-from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf
-from hilnas.hil.timing import TimingMode, TimingModel, WarningKind
+from hilnas.hil.timing.model import TimingMode, TimingModel, WarningKind
+from hilnas.hil.timing.profile import speedscope
+from hilnas.hil.timing.timed_run import RunOptions, TimedRun, run_elf
 
 
 def run(elf: Path, board: Board, options: RunOptions | None = None) -> tuple[TimedRun, bytes]:

@@ -16,11 +16,11 @@ from hilnas.hil.board_selection import BoardSelection
 from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.measurement import CYCLES_MODELLED
-from hilnas.hil.microbenchmarks import Microbenchmark, build_suite, measured_cycles, receive_results, suite_for
 from hilnas.hil.targets import check_board
 from hilnas.hil.targets.emulator import SLICE_INSTRUCTIONS, MachineTransport
 from hilnas.hil.targets.serial import SerialBench
-from hilnas.hil.timing import TimingModel
+from hilnas.hil.timing.microbenchmarks import Microbenchmark, build_suite, measured_cycles, receive_results, suite_for
+from hilnas.hil.timing.model import TimingModel
 from hilnas.hil.transport import SerialTransport
 from hilnas.progress import progress
 

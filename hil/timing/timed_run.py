@@ -14,14 +14,14 @@ from hilnas.boards.core import Core
 from hilnas.errors import TargetTimeoutError
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.elf import Elf, read_elf
+from hilnas.hil.emulator.entry import find_start
 from hilnas.hil.emulator.machine import Machine, Stop
 from hilnas.hil.emulator.native import StopReason
-from hilnas.hil.entry import find_start
 from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED
-from hilnas.hil.profile import Profile, function_profile
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.targets.emulator import LAYER_MARK, MachineTransport
-from hilnas.hil.timing import CacheRule, TimingMode, TimingModel, TimingWarning, WarningKind
+from hilnas.hil.timing.model import CacheRule, TimingMode, TimingModel, TimingWarning, WarningKind
+from hilnas.hil.timing.profile import Profile, function_profile
 from hilnas.hil.verify import verification_inputs
 from hilnas.progress import progress
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hilnas.hil.elf import Elf
-from hilnas.hil.timing import TimingModel
+from hilnas.hil.timing.model import TimingModel
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 

@@ -19,7 +19,7 @@ from hilnas.boards.board import Board, BusTiming, load_board
 from hilnas.boards.core import Core, load_core
 from hilnas.errors import InputError
 from hilnas.files import read_input, write_atomically
-from hilnas.hil.timed_run import RunOptions, TimedRun, run_elf
+from hilnas.hil.timing.timed_run import RunOptions, TimedRun, run_elf
 from hilnas.progress import progress
 
 ERROR_SCALE = 0.03
