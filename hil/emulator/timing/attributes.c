@@ -21,7 +21,7 @@ static struct attributes default_map(uint32_t address) {
     }
 }
 
-/* TEX, C and B of the inner cache. Shareable data is not cached: the Cortex-M7 has no coherence (DDI 0489, 5.2). */
+/* TEX, C and B of the inner cache. Shareable data is not cached: the Cortex-M7 has no coherence (DDI 0489). */
 static struct attributes of_region(const struct region *region) {
     bool b = region->attributes >> 16 & 1, c = region->attributes >> 17 & 1, shareable = region->attributes >> 18 & 1;
     unsigned tex = region->attributes >> 19 & 7;

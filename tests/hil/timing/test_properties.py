@@ -1,6 +1,7 @@
 """What must hold of any timing: more waiting is never faster, a better cache never misses more, time is the same every time."""
 
 import ctypes as c
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hilnas.boards.board import Board, BusTiming
-from hilnas.hil.elf import read_elf
-from hilnas.hil.emulator.machine import Machine
-from hilnas.hil.emulator.native import StopReason, library
-from hilnas.hil.timing.model import TimingMode, TimingModel, memory_cycles
+from hilnas.hil.emulator.native import library
+from hilnas.hil.timing.model import TimingMode, memory_cycles
 from hilnas.hil.timing.timed_run import RunOptions, TimedRun, run_elf
+
+SlicedCycles = Callable[[Path, Board, int], int]
 
 
 def with_timing(board: Board, memory: str, **changes: int) -> Board:
@@ -123,13 +124,10 @@ def test_instructions_do_not_depend_on_the_timing_mode(convolution: Path, board:
 
 
 @pytest.mark.parametrize("slice_instructions", [97, 997, 100_000])
-def test_cycles_do_not_depend_on_how_often_the_machine_is_stopped(convolution: Path, board: Board, slice_instructions: int) -> None:
-    with Machine(board, read_elf(convolution)) as machine, TimingModel(board) as model:
-        machine.set_timing(model.machine_timing())
-        while machine.run(slice_instructions).reason is StopReason.LIMIT:
-            pass
-        model.finish()
-        assert model.cycles == run(convolution, board).cycles
+def test_cycles_do_not_depend_on_how_often_the_machine_is_stopped(
+    convolution: Path, board: Board, sliced_cycles: SlicedCycles, slice_instructions: int
+) -> None:
+    assert sliced_cycles(convolution, board, slice_instructions) == run(convolution, board).cycles
 
 
 def test_causes_sum_to_the_total_exactly(convolution: Path, board: Board) -> None:
