@@ -13,8 +13,8 @@ import unicorn
 from unicorn.arm_const import UC_ARM_REG_SP, UC_CPU_ARM_CORTEX_M7
 
 from hilnas.boards.board import Board, load_board
+from hilnas.firmware.elf import Elf, read_elf
 from hilnas.firmware.toolchain import ARM
-from hilnas.hil.elf import Elf, read_elf
 from hilnas.hil.timing.model import TimingMode
 from hilnas.hil.timing.timed_run import RunOptions, run_elf
 

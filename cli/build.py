@@ -81,8 +81,9 @@ def _build_for_host(model: Path, out: Path, by_rows: bool, as_json: bool) -> Non
 def _build_for_board(model: Path, board_name: str, out: Path, planning: PlanOptions, by_rows: bool, as_json: bool) -> None:
     from hilnas.boards.board import load_board
     from hilnas.firmware.build import build_image
+    from hilnas.firmware.elf import read_sections
     from hilnas.firmware.interface import MODEL_HEADER
-    from hilnas.firmware.size import memory_use, read_sections
+    from hilnas.firmware.size import memory_use
     from hilnas.hil.targets import create_target
 
     board = load_board(board_name)

@@ -16,11 +16,12 @@ from hilnas.errors import BuildError, DoesNotFitError
 from hilnas.files import read_input, replaced_folder
 from hilnas.firmware.board_support import STACK_GUARD_BYTES, support_header, support_sources
 from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel, compile_model
+from hilnas.firmware.elf import read_sections
 from hilnas.firmware.image import ELF_NAME, MODEL_COPY, Allocation, FirmwareImage, LayerInfo, LibraryNeeds, Manifest, TensorInfo
 from hilnas.firmware.library import INTERFACE_HEADER, LIBRARY_FOLDER, library_needs, write_library
 from hilnas.firmware.plan import PlanRequest
 from hilnas.firmware.protocol import c_header
-from hilnas.firmware.size import arena_memories, read_sections, section_totals
+from hilnas.firmware.size import arena_memories, section_totals
 from hilnas.firmware.stack_need import stack_need
 from hilnas.firmware.toolchain import ARM, KERNELS_FOLDER, RUNTIME_FOLDER, WARNINGS, compile_cached, compile_kernels
 

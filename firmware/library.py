@@ -12,8 +12,8 @@ from pathlib import Path
 from string import Template
 
 from hilnas.firmware.compile import CompiledModel
+from hilnas.firmware.elf import read_sections
 from hilnas.firmware.image import LibraryNeeds
-from hilnas.firmware.size import read_sections
 from hilnas.firmware.stack_need import stack_need
 from hilnas.firmware.toolchain import ARM, KERNELS_FOLDER, RUNTIME_FOLDER
 

@@ -1,33 +1,16 @@
-"""Sizes of an image: what the ELF says, and what can be said before it is built."""
+"""Sizes of an image: what its sections say, and what can be said before it is built."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from hilnas.boards.board import Board
 from hilnas.boards.linker import GUARD_BYTES
-from hilnas.errors import BuildError
+from hilnas.firmware.elf import Section
 
 RUNTIME_RAM_BYTES = 4096
 """What is kept free for the runtime's own data beside an arena in the same memory."""
-
-_SHF_ALLOC, _SHF_EXEC, _SHT_NOBITS = 0x2, 0x4, 8
-_ELF_HEADER = struct.Struct("<16xHHIIIIIHHHHHH")
-_SECTION_HEADER = struct.Struct("<IIIIIIIIII")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A section of an ELF that takes memory: its bytes lie at `address`; `loaded` ones also lie in flash."""
-
-    name: str
-    address: int
-    size_bytes: int
-    loaded: bool
-    executable: bool
 
 
 @dataclass(frozen=True)
@@ -69,27 +52,6 @@ def arena_memories(board: Board) -> dict[str, int]:
         size -= RUNTIME_RAM_BYTES if name == placement.data else 0
         memories[name] = max(size - 2 * GUARD_BYTES, 0)
     return memories
-
-
-def read_sections(elf: Path) -> tuple[Section, ...]:
-    """The sections of a 32-bit little-endian ELF that take memory.
-
-    Raises:
-        BuildError: the file is not one.
-    """
-    content = elf.read_bytes()
-    if content[:6] != b"\x7fELF\x01\x01":
-        raise BuildError(f"{elf} is not a 32-bit little-endian ELF")
-    header = _ELF_HEADER.unpack_from(content)
-    table, entry_size, count, names_index = header[5], header[10], header[11], header[12]
-    entries = [_SECTION_HEADER.unpack_from(content, table + index * entry_size) for index in range(count)]
-    names = entries[names_index][4]
-    sections = []
-    for name, kind, flags, address, _offset, size, *_rest in entries:
-        if flags & _SHF_ALLOC and size:
-            text = content[names + name : content.index(b"\0", names + name)].decode()
-            sections.append(Section(text, address, size, kind != _SHT_NOBITS, bool(flags & _SHF_EXEC)))
-    return tuple(sections)
 
 
 def section_totals(sections: Sequence[Section], board: Board) -> Totals:

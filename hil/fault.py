@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hilnas.errors import TargetError
+from hilnas.firmware.elf import Elf
 from hilnas.firmware.protocol import FAULT_KEYS, Line
-from hilnas.hil.elf import Elf
 
 
 class FaultError(TargetError):

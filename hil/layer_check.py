@@ -15,10 +15,10 @@ from hilnas.errors import CheckFailedError, InputError
 from hilnas.files import read_input
 from hilnas.firmware.build import compile_for_board
 from hilnas.firmware.compile import CompiledModel
+from hilnas.firmware.elf import read_elf
 from hilnas.firmware.host import HostModel, build_host
 from hilnas.firmware.image import MODEL_COPY, FirmwareImage
 from hilnas.firmware.written import Written, written_by_mark
-from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import Tensor

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hilnas.errors import InputError, ProtocolError, TargetError, TargetTimeoutError
+from hilnas.firmware.elf import read_elf
 from hilnas.firmware.image import FirmwareImage, TensorInfo
 from hilnas.firmware.protocol import CHUNK_BYTES, Damaged, Decoder, Line, Tick, encode
-from hilnas.hil.elf import read_elf
 from hilnas.hil.fault import fault_error
 from hilnas.hil.target import Inference, Tensor
 from hilnas.hil.transport import Transport

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from hilnas.boards.board import Board, Memory
 from hilnas.errors import InputError
-from hilnas.hil.elf import Elf
+from hilnas.firmware.elf import Elf
 
 # What start-up codes call their table of vectors.
 _VECTOR_SYMBOLS = (

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from hilnas.boards.board import Board
 from hilnas.errors import BoardError, InputError, TargetError
-from hilnas.hil.elf import Elf
+from hilnas.firmware.elf import Elf
 from hilnas.hil.emulator.entry import Start
 from hilnas.hil.emulator.native import MachineAccess, MachineBlock, MachineMark, MachineStop, StopReason, library
 

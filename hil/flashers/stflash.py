@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hilnas.boards.board import Board
 from hilnas.errors import InputError
-from hilnas.hil.elf import read_elf
+from hilnas.firmware.elf import read_elf
 from hilnas.hil.flashers.failures import no_answer, no_permission, no_power, no_probe, not_verified, probe_busy, write_protected, wrong_part
 from hilnas.hil.flashers.tool import Job, ToolFlasher
 

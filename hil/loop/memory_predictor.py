@@ -17,11 +17,12 @@ from hilnas.firmware.assembly.emitter import PREAMBLE
 from hilnas.firmware.build import core_flags
 from hilnas.firmware.codegen import EXIT_BYTES
 from hilnas.firmware.compile import ASSEMBLY_NAME
+from hilnas.firmware.elf import read_sections
 from hilnas.firmware.fusion import fuse
 from hilnas.firmware.kernel import AssemblyRoutine
 from hilnas.firmware.lower import lower
 from hilnas.firmware.plan import plan_memory
-from hilnas.firmware.size import arena_memories, read_sections
+from hilnas.firmware.size import arena_memories
 from hilnas.firmware.toolchain import ARM, compile_cached
 from hilnas.hil.loop.weightless_graph import weightless_graph
 from hilnas.nas.metrics import Estimate, FloatArray

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from hilnas.boards.board import Board
 from hilnas.errors import BoardError
+from hilnas.firmware.elf import read_elf
 from hilnas.firmware.image import FirmwareImage
-from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine, Mark
 from hilnas.hil.emulator.native import StopReason
 from hilnas.hil.measurement import CYCLES_FROM_INSTRUCTIONS, CYCLES_MODELLED

@@ -15,9 +15,9 @@ from typing import IO
 
 from hilnas.boards.board import Board
 from hilnas.errors import ConnectError, TargetError, ToolMissingError
+from hilnas.firmware.elf import read_elf
 from hilnas.firmware.image import FirmwareImage
 from hilnas.hil.child_process import die_with_parent
-from hilnas.hil.elf import read_elf
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.target import TargetRun, Tensor
 from hilnas.hil.targets.qemu_counts import InstructionCounts, counting_plugin

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hilnas.boards.board import Memory
-from hilnas.hil.elf import Elf
+from hilnas.firmware.elf import Elf
 
 RUN_SYMBOL = "hilnas_run"
 MARK_SYMBOL = "hilnas_layer_mark"

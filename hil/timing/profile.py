@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from hilnas.hil.elf import Elf
+from hilnas.firmware.elf import Elf
 from hilnas.hil.timing.model import TimingModel
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from hilnas.boards.board import Board
 from hilnas.errors import CheckFailedError, InputError
+from hilnas.firmware.elf import read_elf
 from hilnas.hil.bench import Bench
 from hilnas.hil.board_lock import hold_any
 from hilnas.hil.board_selection import BoardSelection
-from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.measurement import CYCLES_MODELLED
 from hilnas.hil.targets import check_board

@@ -12,8 +12,8 @@ from pathlib import Path
 from hilnas.boards.board import Board
 from hilnas.boards.core import Core
 from hilnas.errors import TargetTimeoutError
+from hilnas.firmware.elf import Elf, read_elf
 from hilnas.firmware.image import FirmwareImage
-from hilnas.hil.elf import Elf, read_elf
 from hilnas.hil.emulator.entry import find_start
 from hilnas.hil.emulator.machine import Machine, Stop
 from hilnas.hil.emulator.native import StopReason

@@ -13,7 +13,7 @@ from types import TracebackType
 from hilnas.boards.board import Board
 from hilnas.errors import HilnasError, StoreError
 from hilnas.files import write_atomically
-from hilnas.hil.elf import read_elf
+from hilnas.firmware.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.emulator.native import StopReason
 from hilnas.hil.timing.model import TimingModel, has_timing

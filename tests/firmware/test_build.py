@@ -12,8 +12,8 @@ import pytest
 from hilnas.boards.board import Board, load_board
 from hilnas.errors import DoesNotFitError, InputError, ModelError, ToolMissingError
 from hilnas.firmware.build import build_image
+from hilnas.firmware.elf import read_sections
 from hilnas.firmware.image import FirmwareImage
-from hilnas.firmware.size import read_sections
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tflite_builder import ModelBuilder

@@ -13,9 +13,9 @@ import pytest
 from hilnas.boards.board import load_board
 from hilnas.firmware.build import build_image, core_flags
 from hilnas.firmware.compile import compile_model
+from hilnas.firmware.elf import read_sections
 from hilnas.firmware.image import FirmwareImage
 from hilnas.firmware.lowering import KernelSet
-from hilnas.firmware.size import read_sections
 from hilnas.firmware.stack_need import stack_need
 from hilnas.firmware.toolchain import ARM
 from hilnas.hil.targets.emulator import EmulatorTarget

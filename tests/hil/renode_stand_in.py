@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hilnas.boards.board import load_board
-from hilnas.hil.elf import read_elf
+from hilnas.firmware.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 
 SLICE_INSTRUCTIONS = 480_000

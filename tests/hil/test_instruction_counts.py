@@ -15,8 +15,8 @@ import pytest
 
 from hilnas.boards.board import load_board
 from hilnas.firmware.build import build_image
+from hilnas.firmware.elf import read_elf
 from hilnas.firmware.image import FirmwareImage
-from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.entry import find_start
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.session import Patience, Session

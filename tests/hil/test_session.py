@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from hilnas.boards.board import load_board
 from hilnas.errors import InputError, ProtocolError, TargetError, TargetTimeoutError
+from hilnas.firmware.elf import read_elf
 from hilnas.firmware.protocol import decode, encode
-from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.session import Patience, Session
 from hilnas.hil.targets.emulator import MachineTransport

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from hilnas.boards.board import Board, load_board
-from hilnas.hil.elf import read_elf
+from hilnas.firmware.elf import read_elf
 from hilnas.hil.emulator.machine import Machine
 from hilnas.hil.emulator.native import StopReason
 from hilnas.hil.timing.model import TimingModel

@@ -9,8 +9,8 @@ import pytest
 from hilnas.boards.board import Board, load_board
 from hilnas.errors import InputError, TargetError, TargetTimeoutError
 from hilnas.firmware.build import build_image
+from hilnas.firmware.elf import read_elf
 from hilnas.firmware.toolchain import ARM, run_tool
-from hilnas.hil.elf import read_elf
 from hilnas.hil.emulator.entry import find_start
 from hilnas.hil.targets.emulator import EmulatorTarget
 from hilnas.hil.timing.model import CacheRule, TimingMode

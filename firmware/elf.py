@@ -1,19 +1,22 @@
-"""What hilnas needs of an ELF: what to load, and the addresses of functions."""
+"""What hilnas needs of an ELF: what to load, what takes memory, and the addresses of functions."""
 
 from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from hilnas.errors import InputError
 from hilnas.files import read_input
 
 _ARM = 40
 _PT_LOAD = 1
-_SHT_SYMTAB = 2
+_SHT_SYMTAB, _SHT_NOBITS = 2, 8
+_SHF_ALLOC, _SHF_EXEC = 0x2, 0x4
 _SHT_ARM_ATTRIBUTES = 0x70000003
 _STT_FUNC = 2
 _SHOWN_NAMES = 5
@@ -28,6 +31,17 @@ class Segment:
     data: bytes
     run_address: int
     run_size: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of an ELF that takes memory: its bytes lie at `address`; `loaded` ones also lie in flash."""
+
+    name: str
+    address: int
+    size_bytes: int
+    loaded: bool
+    executable: bool
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ class Elf:
     entry: int
     segments: tuple[Segment, ...]
     functions: tuple[Function, ...]
-    symbols: Mapping[str, int] = field(default_factory=dict)
+    symbols: Mapping[str, int]
 
     def function_at(self, address: int) -> str:
         """The name of the function that `address` is in, or `?`."""
@@ -83,35 +97,90 @@ class Elf:
 
 
 def read_elf(path: Path) -> Elf:
-    """Reads an ELF.
+    """Reads an executable.
 
     Raises:
-        InputError: unreadable, not a 32-bit little-endian Arm ELF, or one that is not for a microcontroller's core.
+        InputError: unreadable, not a 32-bit little-endian Arm ELF, one with nothing to load, or one that is not for a microcontroller's
+            core.
     """
     data = read_input(path)
-    try:
-        if data[:6] != b"\x7fELF\x01\x01":
-            raise ValueError("no 32-bit little-endian ELF header")
-        machine, entry, program_offset, section_offset = struct.unpack_from("<18xH4xIII", data)
-        program_size, program_count, section_size, section_count = struct.unpack_from("<42xHHHH", data)
-        if machine != _ARM:
-            raise ValueError(f"machine {machine} is not Arm")
-        segments = tuple(_segments(data, program_offset, program_size, program_count))
-        symbols = _symbols(data, section_offset, section_size, section_count)
-        profile = _architecture_profile(data, section_offset, section_size, section_count)
-    except (ValueError, IndexError, struct.error) as error:
-        raise InputError(f"{path} is not an Arm ELF: {error}", "Give the .elf that the linker wrote.") from error
+    with _refused_if_malformed(path):
+        header = _file_header(data)
+        segments = tuple(_segments(data, header))
+        symbols = _symbols(data, header)
+        profile = _architecture_profile(data, header)
     if profile in _PROFILES:
         raise InputError(f"{path} is for {_PROFILES[profile]}", "Compile for a Cortex-M: -mcpu=cortex-m7 -mthumb.")
     functions = (Function(symbol.name, symbol.value, symbol.size) for symbol in symbols if symbol.is_function)
     addresses = {symbol.name: symbol.value for symbol in symbols}
-    return Elf(path, entry, segments, tuple(sorted(functions, key=lambda item: item.address)), addresses)
+    return Elf(path, header.entry, segments, tuple(sorted(functions, key=lambda item: item.address)), addresses)
 
 
-def _segments(data: bytes, offset: int, size: int, count: int) -> list[Segment]:
+def read_sections(path: Path) -> tuple[Section, ...]:
+    """The sections that take memory, of an executable or of an object file.
+
+    Raises:
+        InputError: unreadable, or not a 32-bit little-endian Arm ELF.
+    """
+    data = read_input(path)
+    with _refused_if_malformed(path):
+        return tuple(_sections(data, _file_header(data)))
+
+
+class _SectionHeader(NamedTuple):
+    name: int
+    kind: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    alignment: int
+    entry_size: int
+
+
+@dataclass(frozen=True)
+class _FileHeader:
+    """Where the program starts, where its program headers are, and its section headers with the index of that of their names."""
+
+    entry: int
+    program_offset: int
+    program_size: int
+    program_count: int
+    sections: tuple[_SectionHeader, ...]
+    names_index: int
+
+
+@contextmanager
+def _refused_if_malformed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, IndexError, struct.error) as error:
+        raise InputError(f"{path} is not an Arm ELF: {error}", "Give the .elf that the linker wrote.") from error
+
+
+def _file_header(data: bytes) -> _FileHeader:
+    if data[:6] != b"\x7fELF\x01\x01":
+        raise ValueError("no 32-bit little-endian ELF header")
+    machine, entry, program_offset, section_offset = struct.unpack_from("<18xH4xIII", data)
+    program_size, program_count, section_size, section_count, names_index = struct.unpack_from("<42xHHHHH", data)
+    if machine != _ARM:
+        raise ValueError(f"machine {machine} is not Arm")
+    places = range(section_offset, section_offset + section_count * section_size, section_size) if section_count else ()
+    sections = tuple(_SectionHeader(*struct.unpack_from("<10I", data, at)) for at in places)
+    return _FileHeader(entry, program_offset, program_size, program_count, sections, names_index)
+
+
+def _text(data: bytes, at: int) -> str:
+    return data[at : data.index(b"\0", at)].decode("ascii", "replace")
+
+
+def _segments(data: bytes, header: _FileHeader) -> list[Segment]:
     segments = []
-    for index in range(count):
-        kind, start, run_address, address, length, run_size = struct.unpack_from("<6I", data, offset + index * size)
+    for index in range(header.program_count):
+        at = header.program_offset + index * header.program_size
+        kind, start, run_address, address, length, run_size = struct.unpack_from("<6I", data, at)
         if kind == _PT_LOAD and run_size > 0:
             if start + length > len(data):
                 raise ValueError("it is truncated")
@@ -123,10 +192,17 @@ def _segments(data: bytes, offset: int, size: int, count: int) -> list[Segment]:
     return segments
 
 
-def _architecture_profile(data: bytes, offset: int, size: int, count: int) -> str:
+def _sections(data: bytes, header: _FileHeader) -> Iterator[Section]:
+    for one in header.sections:
+        if one.flags & _SHF_ALLOC and one.size:
+            name = _text(data, header.sections[header.names_index].offset + one.name)
+            yield Section(name, one.address, one.size, one.kind != _SHT_NOBITS, bool(one.flags & _SHF_EXEC))
+
+
+def _architecture_profile(data: bytes, header: _FileHeader) -> str:
     """The letter of Tag_CPU_arch_profile, empty if the build attributes do not say (Addenda to the Arm ABI, IHI 0045, 2.2 and 2.5)."""
-    headers = [struct.unpack_from("<10I", data, offset + index * size) for index in range(count)]
-    attributes = next((data[header[4] : header[4] + header[5]] for header in headers if header[1] == _SHT_ARM_ATTRIBUTES), b"")
+    found = (data[one.offset : one.offset + one.size] for one in header.sections if one.kind == _SHT_ARM_ATTRIBUTES)
+    attributes = next(found, b"")
     if attributes[:1] != b"A" or attributes[5:11] != b"aeabi\0":
         return ""
     at = 16  # behind the vendor's name and the tag and size of the attributes of the whole file
@@ -160,18 +236,14 @@ class _Symbol:
     is_function: bool
 
 
-def _symbols(data: bytes, offset: int, size: int, count: int) -> list[_Symbol]:
-    headers = [struct.unpack_from("<10I", data, offset + index * size) for index in range(count)]
+def _symbols(data: bytes, header: _FileHeader) -> list[_Symbol]:
     symbols = []
-    for header in headers:
-        kind, start, length, link, entry_size = header[1], header[4], header[5], header[6], header[9]
-        if kind != _SHT_SYMTAB:
-            continue
-        names = headers[link][4]
-        for at in range(start, start + length, entry_size):
-            name, value, symbol_size, info, _, section = struct.unpack_from("<IIIBBH", data, at)
-            text = data[names + name : data.index(b"\0", names + name)].decode("ascii", "replace")
+    for table in (one for one in header.sections if one.kind == _SHT_SYMTAB):
+        names = header.sections[table.link].offset
+        for at in range(table.offset, table.offset + table.size, table.entry_size):
+            name, value, size, info, _, section = struct.unpack_from("<IIIBBH", data, at)
+            text = _text(data, names + name)
             is_function = info & 15 == _STT_FUNC
             if section and text and not text.startswith("$"):  # defined, and no mapping symbol
-                symbols.append(_Symbol(text, value & ~1 if is_function else value, symbol_size, is_function))
+                symbols.append(_Symbol(text, value & ~1 if is_function else value, size, is_function))
     return symbols
