@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -79,6 +81,19 @@ class Caches(_Declaration):
     data: Cache
     line_bytes: int = 32
     source: str
+
+
+@dataclass(frozen=True)
+class InstructionCache:
+    """What a core fetches code through: `lines` of `line_bytes`, each of which is taken to hold code from anywhere."""
+
+    lines: int
+    line_bytes: int
+
+    def holds(self, pieces: Iterable[int]) -> bool:
+        """Whether pieces of code of so many bytes stay in it together, wherever each of them begins."""
+        # A piece begins at a halfword: the worst is the last one of a line.
+        return sum((size + self.line_bytes - 3) // self.line_bytes + 1 for size in pieces) <= self.lines
 
 
 class Placement(_Declaration):
@@ -160,6 +175,16 @@ class Board(_Declaration):
     supply: Literal["ldo", "smps"] = "ldo"
     flashing: Flashing | None = None
     targets: tuple[Literal["emulator", "qemu", "renode", "serial", "farm"], ...] = Field(min_length=1)
+
+    @property
+    def instruction_cache(self) -> InstructionCache | None:
+        """The cache between the core and an image's code, the core's or the flash's; None if there is none or none is known."""
+        timing = self.memories[self.placement.text].timing
+        if isinstance(timing, AcceleratedFlash):
+            return InstructionCache(timing.instruction_lines, timing.line_bytes) if timing.instruction_lines else None
+        if self.caches is None or timing in ("tightly-coupled", "zero-wait"):
+            return None
+        return InstructionCache(self.caches.instruction.bytes // self.caches.line_bytes, self.caches.line_bytes)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Board:

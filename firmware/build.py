@@ -64,7 +64,7 @@ def build_image(model: Path, board: Board, out: Path, request: PlanRequest = DEF
 def compile_for_board(content: bytes, name: str, board: Board, request: PlanRequest = DEFAULT_REQUEST) -> CompiledModel:
     """Compiles a .tflite file to C for a board; see `build_image`."""
     sections = {memory: arena_section(memory) for memory in board.placement.arena}
-    return compile_model(content, name, arena_memories(board), sections, request=request)
+    return compile_model(content, name, arena_memories(board), sections, request=request, cache=board.instruction_cache)
 
 
 def core_flags(board: Board) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hilnas import __version__
+from hilnas.boards.board import InstructionCache
 from hilnas.files import sha256
 from hilnas.firmware.assembly.emitter import PREAMBLE
 from hilnas.firmware.codegen import generate, generate_whole_input
@@ -79,15 +80,17 @@ def compile_model(
     sections: Mapping[str, str],
     kernel_set: KernelSet = KernelSet.ASSEMBLY,
     request: PlanRequest = DEFAULT_REQUEST,
+    cache: InstructionCache | None = None,
 ) -> CompiledModel:
-    """Compiles the .tflite file `content` to C. `memories`, `sections` and `kernel_set` are as in `plan_memory`, `generate` and `lower`.
+    """Compiles the .tflite file `content` to C. `memories`, `sections`, and `kernel_set` and `cache` are as in `plan_memory`, `generate`,
+    and `lower`.
 
     Raises:
         ModelError: the file is damaged or holds what the engine does not support, or its input cannot be taken by rows as requested.
         BudgetError: no memory plan is as small as requested.
         DoesNotFitError: the tensors do not fit the memories.
     """
-    program = lower(fuse(read_model(content, name)), kernel_set)
+    program = lower(fuse(read_model(content, name)), kernel_set, cache)
     plan = request.plan(program, memories)
     digest = sha256(content)
     source = generate(program, plan, sections, _origin(name, digest))

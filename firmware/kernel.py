@@ -67,6 +67,7 @@ class Kernel:
     its bias and its scale; `table_bytes` of other tables and of parameters. `defines` (NAME=VALUE) is what the file is compiled for.
     `routines` are what the file calls in assembly. `constant_operands` are the positions of inputs that are constants and yet arguments:
     the table `operand_POSITION` is passed for each. `takes_lists`: the routine takes its inputs as one list and its outputs as another.
+    `loop_bytes` are the pieces of code, with the usual form of requantisation, that its work goes round in; empty if that is not known.
     """
 
     function: str
@@ -80,6 +81,7 @@ class Kernel:
     row_wise: RowWise | None = None
     constant_operands: tuple[int, ...] = ()
     takes_lists: bool = False
+    loop_bytes: tuple[int, ...] = ()
 
     @property
     def constant_bytes(self) -> int:

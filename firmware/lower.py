@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
+from hilnas.boards.board import InstructionCache
 from hilnas.errors import ModelError
 from hilnas.firmware import lower_convolution as convolution
 from hilnas.firmware import lower_images as images
@@ -105,8 +106,9 @@ class Program:
         return sum(layer.kernel.constant_bytes for layer in self.layers)
 
 
-def lower(graph: Graph, kernel_set: KernelSet = KernelSet.ASSEMBLY) -> Program:
-    """The layers of a fused graph, each with the first way to compile it that suits and whose kernel is in the set.
+def lower(graph: Graph, kernel_set: KernelSet = KernelSet.ASSEMBLY, cache: InstructionCache | None = None) -> Program:
+    """The layers of a fused graph, each with the first way to compile it that suits and whose kernel is in the set; of the sizes of that
+    way the first whose loop the target's instruction cache holds, the smallest if it holds none, the first if there is no cache.
 
     Constants may be placeholders: what is chosen for them is what is chosen for all but extreme weights.
 
@@ -121,14 +123,23 @@ def lower(graph: Graph, kernel_set: KernelSet = KernelSet.ASSEMBLY) -> Program:
         # TensorFlow names a fused operator after all that went into it.
         name = graph.output_of(operator).name.split(";")[0]
         exit_index = exits.pop(graph.storage(operator.outputs[0]), None)
-        ways = (way for way in LOWERINGS[operator.op] if way.kernel_set <= kernel_set)
-        lowering = next(way for way in ways if way.suits(graph, operator))
+        lowering = _chosen(graph, operator, kernel_set, cache)
         batch = graph.output_of(operator).shape[0] if operator.op in _IMAGE_BY_IMAGE else 1
         macs = multiply_accumulates(graph, operator)
         layers.append(Layer(name, operator, lowering.kernel(graph, operator), lowering.constants, macs, exit_index, batch))
     if exits:
         raise ModelError("an exit of the model is not computed by any operator of its own")
     return Program(graph, tuple(layers))
+
+
+def _chosen(graph: Graph, operator: Operator, kernel_set: KernelSet, cache: InstructionCache | None) -> Lowering:
+    ways = (way for way in LOWERINGS[operator.op] if way.kernel_set <= kernel_set)
+    lowering = next(way for way in ways if way.suits(graph, operator))
+    while cache is not None and not cache.holds(lowering.kernel(graph, operator).loop_bytes):
+        if lowering.smaller is None or not lowering.smaller.suits(graph, operator):
+            break
+        lowering = lowering.smaller
+    return lowering
 
 
 def _exits_by_tensor(graph: Graph) -> dict[int, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import reduce
 from typing import cast
 
 import numpy as np
@@ -40,12 +41,18 @@ def _always(_graph: Graph, _operator: Operator) -> bool:
 @dataclass(frozen=True)
 class Lowering:
     """One way to compile an operator: the kernel (from shapes alone), its constants, which operators it suits, and the smallest set that
-    has the kernel."""
+    has the kernel. `smaller` is the same with less code in its loop, for caches that do not hold it: slower where they do."""
 
     kernel: Callable[[Graph, Operator], Kernel]
     constants: Callable[[Graph, Operator], Constants]
     suits: Callable[[Graph, Operator], bool] = _always
     kernel_set: KernelSet = KernelSet.PORTABLE
+    smaller: Lowering | None = None
+
+
+def in_sizes(*sizes: Lowering) -> Lowering:
+    """One way to compile an operator in several sizes of its loop, the largest first."""
+    return reduce(lambda smaller, larger: replace(larger, smaller=smaller), reversed(sizes))
 
 
 def fixed_kernel(function: str, source: str, table_bytes: int, row_wise: RowWise | None = None) -> Callable[[Graph, Operator], Kernel]:

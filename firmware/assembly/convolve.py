@@ -12,6 +12,7 @@ its numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hilnas.firmware.assembly.emitter import Instruction, Routine
 from hilnas.firmware.assembly.scheduler import schedule
@@ -21,6 +22,9 @@ FIT_SHIFTS = (4, 1)
 
 EXACT_FORM = len(FIT_SHIFTS)
 """The form after those of `FIT_SHIFTS`: the reference's own arithmetic."""
+
+LONGEST_ROUND = 32
+"""Steps of a loop, where no cache is too small for them."""
 
 # The first nine words of the frame are the call's arguments, in this order (struct hilnas_dot).
 _INPUT, _OUTPUT, _STREAM, _STREAM_END, _TILE, _TILES, _INPUT_PIXEL, _OUTPUT_PIXEL, _STEPS = range(0, 36, 4)
@@ -38,18 +42,21 @@ class Dot:
     """A routine for tiles of `pixels` pixels (1 to 4).
 
     `pitch`: bytes between the widened inputs of two pixels, or None where the routine widens int8 pixels itself, into a tile in which
-    the words of the pixels alternate. `steps`: where they are few, all of them stand one behind the other; None where they are a loop.
+    the words of the pixels alternate. `steps`: where they are few, all of them stand one behind the other; None where they are a loop,
+    with at most `longest_round` in a round.
     """
 
     pixels: int
     pitch: int | None
     steps: int | None = None
+    longest_round: int = LONGEST_ROUND
 
     @property
     def symbol(self) -> str:
         """The routine's name."""
         pitch = "" if self.pitch is None else f"_pitch_{self.pitch}"
-        return f"hilnas_dot_{self.pixels}{pitch}" + ("" if self.steps is None else f"_steps_{self.steps}")
+        steps = "" if self.steps is None else f"_steps_{self.steps}"
+        return f"hilnas_dot_{self.pixels}{pitch}{steps}" + ("" if self.unroll == self._most_unrolled else f"_round_{self.unroll}")
 
     @property
     def step_bytes(self) -> int:
@@ -58,11 +65,20 @@ class Dot:
 
     @property
     def unroll(self) -> int:
-        """Steps of a round of the loop, a power of two. Where most work is done, so many that the loop seldom goes round: its end is
-        mispredicted only then."""
+        """Steps of a round of the loop, a power of two."""
+        return min(self._most_unrolled, self.longest_round)
+
+    @property
+    def _most_unrolled(self) -> int:
+        """Where most work is done, so many that the loop seldom goes round: its end is mispredicted only then."""
         if self.pixels < 4:
             return 8
-        return 32 if self.pitch is None else 16
+        return LONGEST_ROUND if self.pitch is None else LONGEST_ROUND // 2
+
+    @property
+    def loop_bytes(self) -> tuple[int, ...]:
+        """The pieces of code that each pair of channels takes: up to its requantisation, and the longest of the usual forms of that."""
+        return _loop_bytes(self)
 
     def offset(self, pixel: int) -> int:
         """Bytes from the first pixel's word to that of `pixel` in one step."""
@@ -70,6 +86,10 @@ class Dot:
 
     def text(self) -> str:
         """The routine in assembly."""
+        return self.routine().text(f"{self.pixels} pixel(s) by pairs of channels; struct hilnas_dot in r0.")
+
+    def routine(self) -> Routine:
+        """Its instructions."""
         routine = Routine(self.symbol)
         _enter(routine, self)
         routine.label("tile")
@@ -88,7 +108,14 @@ class Dot:
         _finish_group(routine, self)
         routine.label("tile_end")
         _leave(routine, self)
-        return routine.text(f"{self.pixels} pixel(s) by pairs of channels; struct hilnas_dot in r0.")
+        return routine
+
+
+@lru_cache(maxsize=1024)
+def _loop_bytes(dot: Dot) -> tuple[int, ...]:
+    routine = dot.routine()
+    forms = (routine.code_bytes(f"form_{form}", f"form_{form + 1}") for form in range(EXACT_FORM))
+    return routine.code_bytes("group", "form_0"), max(forms)
 
 
 def _enter(routine: Routine, dot: Dot) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hilnas.firmware.assembly.depthwise_finish import EXACT_FORM, SHIFT, ExactFinish, Finish
 from hilnas.firmware.assembly.depthwise_layout import HEADER_BYTES, WORD_STEP, DepthwiseLayout
@@ -29,7 +30,9 @@ class Depthwise(DepthwiseLayout):
         height, width = self.filter
         shape = f"{height}x{width}_stride_{self.stride}_left_{self.padding[1]}"
         image = f"from_{self.input[1]}_to_{self.output[1]}"
-        return f"hilnas_depthwise_{shape}_{image}" + (f"_top_{self.padding[0]}_{self.input[0]}_to_{self.output[0]}" if self.whole else "")
+        if self.whole:
+            return f"hilnas_depthwise_{shape}_{image}_top_{self.padding[0]}_{self.input[0]}_to_{self.output[0]}"
+        return f"hilnas_depthwise_{shape}_{image}" + ("_repeated" if self.few_segments and self.padded else "")
 
     @property
     def finishes(self) -> tuple[Finish | ExactFinish, ...]:
@@ -41,8 +44,20 @@ class Depthwise(DepthwiseLayout):
         """For each place in the code where a segment ends, what ends it: a copy of its own, so that the way back is predicted."""
         return tuple(Finish(outputs, site) for site, outputs in enumerate(self.ends))
 
+    @property
+    def loop_bytes(self) -> tuple[int, ...]:
+        """The pieces of code that each row takes, or each channel where the code covers the image: products, and the ends of segments."""
+        return _loop_bytes(self)
+
     def text(self) -> str:
         """The routine in assembly."""
+        return self.routine().text(
+            f"Depthwise {self.filter[0]}x{self.filter[1]}, stride {self.stride}, rows of {self.input[1]} to rows of {self.output[1]}; "
+            "struct hilnas_depthwise_group in r0."
+        )
+
+    def routine(self) -> Routine:
+        """Its instructions."""
         routine = Routine(self.symbol)
         _enter(routine)
         routine.label("channel")
@@ -61,10 +76,13 @@ class Depthwise(DepthwiseLayout):
         for form in range(EXACT_FORM + 1):
             for finish in self._sites:
                 routine.directive(f".word {finish.entry(form)} + 1")
-        return routine.text(
-            f"Depthwise {self.filter[0]}x{self.filter[1]}, stride {self.stride}, rows of {self.input[1]} to rows of {self.output[1]}; "
-            "struct hilnas_depthwise_group in r0."
-        )
+        return routine
+
+
+@lru_cache(maxsize=1024)
+def _loop_bytes(kernel: Depthwise) -> tuple[int, ...]:
+    products = kernel.routine().code_bytes("channel" if kernel.whole else "row", "entries")
+    return products, *(Finish(outputs, site).form_bytes for site, outputs in enumerate(kernel.ends))
 
 
 def _enter(routine: Routine) -> None:

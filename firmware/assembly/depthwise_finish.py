@@ -38,12 +38,17 @@ class Finish:
         """The label of a form."""
         return _exact_entry(self.outputs) if form == EXACT_FORM else f"{self.symbol}_{form}"
 
+    @property
+    def form_bytes(self) -> int:
+        """Bytes of a form, at most."""
+        return 4 * (len(_all_fitted(self.outputs, FIT_SHIFTS[0])) + 1)
+
     def text(self) -> str:
         """The routine in assembly."""
         routine = Routine(self.symbol)
         for form, shift in enumerate(FIT_SHIFTS):
             routine.label_global(self.entry(form))
-            routine.extend(schedule([instruction for output in _order(self.outputs) for instruction in _fitted(output, shift)]))
+            routine.extend(schedule(_all_fitted(self.outputs, shift)))
             routine("bx", "lr")
         return routine.text(f"Requantises and stores {self.outputs} output(s) of one channel of a depthwise convolution.")
 
@@ -80,6 +85,10 @@ def _exact_entry(outputs: int) -> str:
 def _order(outputs: int) -> list[int]:
     """Outputs counted from the last, in the order in which they are stored: 5 and 7 need a register that 6 leaves."""
     return sorted(range(outputs), key=lambda output: (-(output // 2), output % 2))
+
+
+def _all_fitted(outputs: int, shift: int) -> list[Instruction]:
+    return [instruction for output in _order(outputs) for instruction in _fitted(output, shift)]
 
 
 def _fitted(output: int, shift: int) -> list[Instruction]:

@@ -8,6 +8,7 @@ rows of whole words.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 
 from hilnas.firmware.assembly.taps import RowOfOutputs, words_of
@@ -25,22 +26,41 @@ _MOST_WHOLE_ROWS = 5
 _MOST_WHOLE_TAPS = 150
 
 
+class Extent(IntEnum):
+    """What the code of a routine may cover without a loop, where that is small."""
+
+    SEGMENT = 1
+    """Some neighbouring outputs: the code serves several places of a row."""
+    ROW = 2
+    """Each segment of a row has code of its own."""
+    IMAGE = 3
+    """Each row has code of its own."""
+
+
 @dataclass(frozen=True)
 class DepthwiseLayout:
     """A convolution of planes of one shape: filter (height, width), stride of both directions, padding above and on the left, input
-    (height, width), output (height, width). Where the image's height does not matter, routines for different heights are the same."""
+    (height, width), output (height, width), and what its code may cover. Where the image's height does not matter, routines for different
+    heights are the same."""
 
     filter: tuple[int, int]
     stride: int
     padding: tuple[int, int]
     input: tuple[int, int]
     output: tuple[int, int]
+    extent: Extent = Extent.IMAGE
 
     @property
     def whole(self) -> bool:
         """Whether the code covers the image, each row by itself, and products with padding are left out."""
-        filter_rows = self.output[0] * self.filter[0]
-        return self.output[0] <= _MOST_WHOLE_ROWS and self.output[1] <= MOST_OUTPUTS and filter_rows * self.filter[1] <= _MOST_WHOLE_TAPS
+        taps = self.output[0] * self.filter[0] * self.filter[1]
+        small = self.output[0] <= _MOST_WHOLE_ROWS and self.output[1] <= MOST_OUTPUTS and taps <= _MOST_WHOLE_TAPS
+        return small and self.extent == Extent.IMAGE
+
+    @property
+    def few_segments(self) -> bool:
+        """Whether a row is so short that each segment may have code of its own."""
+        return self.output[1] <= _MOST_SEGMENTS * MOST_OUTPUTS
 
     @property
     def unrolled(self) -> bool:
@@ -63,9 +83,10 @@ class DepthwiseLayout:
     def pattern(self) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
         """Outputs of the segments of a row: those that repeat, how often, and those of the rest."""
         width, most = self.output[1], MOST_OUTPUTS
-        if width <= _MOST_SEGMENTS * most:
-            count = -(-width // most)
-            return tuple((width + part) // count for part in range(count)), 1, ()
+        count = -(-width // most)
+        each = tuple((width + part) // count for part in range(count)), 1, ()
+        if self.few_segments and self.extent >= Extent.ROW:
+            return each
         for size in range(most, 5, -1):
             if width % size == 0 and size * self.stride % 2 == 0:
                 return (size,), width // size, ()
@@ -73,7 +94,7 @@ class DepthwiseLayout:
             if width % (2 * size) == 0:
                 return (size, size), width // (2 * size), ()
         repeats = (width - 1) // most
-        return (most,), repeats, (width - repeats * most,)
+        return ((most,), repeats, (width - repeats * most,)) if repeats > 1 else each
 
     @property
     def padded(self) -> bool:

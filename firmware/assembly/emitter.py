@@ -142,6 +142,13 @@ def _listed(registers: str) -> set[str]:
 
 Line = Instruction | str
 
+_DIRECTIVE_BYTES = {".hword": 2, ".word": 4, ".balign": 3}
+
+
+def _data_bytes(line: str) -> int:
+    """Bytes of a line that is no instruction, at most: a label or a directive."""
+    return 0 if line.endswith(":") else _DIRECTIVE_BYTES[line.split(maxsplit=1)[0]]
+
 
 @dataclass
 class Routine:
@@ -173,6 +180,11 @@ class Routine:
     def extend(self, instructions: list[Instruction]) -> None:
         """Appends instructions."""
         self.lines.extend(instructions)
+
+    def code_bytes(self, start: str, end: str) -> int:
+        """Bytes of code between two of its labels, at most: an instruction counts as four."""
+        first, last = (self.lines.index(f"{self.target(name)}:") for name in (start, end))
+        return sum(4 if isinstance(line, Instruction) else _data_bytes(line) for line in self.lines[first:last])
 
     def text(self, purpose: str) -> str:
         """The routine as assembler source; `purpose` becomes its comment."""

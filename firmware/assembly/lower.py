@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hilnas.firmware.assembly.convolve import Dot
+from hilnas.firmware.assembly.convolve import LONGEST_ROUND, Dot
 from hilnas.firmware.assembly.depthwise import Depthwise
-from hilnas.firmware.assembly.depthwise_layout import HEADER_BYTES, WORD_STEP
+from hilnas.firmware.assembly.depthwise_layout import HEADER_BYTES, WORD_STEP, Extent
 from hilnas.firmware.assembly.pack import (
     Filters,
     column_order,
@@ -27,7 +27,17 @@ from hilnas.firmware.assembly.widen import MOST_CHANNELS, Widen
 from hilnas.firmware.fixed_point import activation_range
 from hilnas.firmware.graph import Convolution, Graph, Operator
 from hilnas.firmware.kernel import AssemblyRoutine, Constants, Kernel, Order, RowWise, Table
-from hilnas.firmware.lowering import Fields, KernelSet, Lowering, biases_of, channel_multipliers, data_of, geometry_field, quantization_of
+from hilnas.firmware.lowering import (
+    Fields,
+    KernelSet,
+    Lowering,
+    biases_of,
+    channel_multipliers,
+    data_of,
+    geometry_field,
+    in_sizes,
+    quantization_of,
+)
 
 PACKED_PARAMETERS = 52
 PLANAR_PARAMETERS = 60
@@ -93,7 +103,8 @@ class _Packed:
         return (*dict.fromkeys((self.four, self.rest)), *widen)
 
 
-def _packed(graph: Graph, operator: Operator) -> _Packed:
+def _packed(most_steps: int, graph: Graph, operator: Operator) -> _Packed:
+    """The code has at most so many steps of a dot product, be they all or a round of a loop."""
     _, height, width, channels = graph.input_of(operator, 1).shape
     attributes = cast("Convolution", operator.attributes)
     output = graph.output_of(operator).shape
@@ -101,19 +112,20 @@ def _packed(graph: Graph, operator: Operator) -> _Packed:
         order = interleaved_order(channels)
         in_one_row = attributes.strides == (1, 1)
         pixels = output[1] * output[2] if in_one_row else output[2]
-        return _Packed(0, order, Dot(4, None), Dot(pixels % 4 or 4, None), None, 8 * len(order) + 16)
+        four, rest = (Dot(pixels, None, longest_round=most_steps) for pixels in (4, pixels % 4 or 4))
+        return _Packed(0, order, four, rest, None, 8 * len(order) + 16)
     # Pixels' words must lie at multiples of four bytes.
     values = height * channels + (height * channels * attributes.strides[1]) % 2
     order, column = column_order(height, width, channels, values), 2 * values
     pitch = column * attributes.strides[1]
     columns = max((output[2] - 1) * attributes.strides[1], graph.input_of(operator).shape[2]) + width
-    steps = len(order) // 2 if len(order) // 2 <= MOST_STEPS_IN_A_ROW else None
-    rest = Dot(output[2] % 4 or 4, pitch, steps)
-    return _Packed(column, order, Dot(4, pitch, steps), rest, Widen(channels, column), column * columns)
+    steps = len(order) // 2 if len(order) // 2 <= min(most_steps, MOST_STEPS_IN_A_ROW) else None
+    four, rest = (Dot(pixels, pitch, steps, most_steps) for pixels in (4, output[2] % 4 or 4))
+    return _Packed(column, order, four, rest, Widen(channels, column), column * columns)
 
 
-def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
-    packed = _packed(graph, operator)
+def _packed_kernel(most_steps: int, graph: Graph, operator: Operator) -> Kernel:
+    packed = _packed(most_steps, graph, operator)
     channels = graph.output_of(operator).shape[3]
     return Kernel(
         "hilnas_convolve_packed",
@@ -124,6 +136,7 @@ def _packed_kernel(graph: Graph, operator: Operator) -> Kernel:
         scratch_bytes=packed.scratch_bytes,
         routines=packed.routines,
         row_wise=_packed_rows(graph, operator, packed),
+        loop_bytes=packed.four.loop_bytes,
     )
 
 
@@ -154,7 +167,7 @@ def _packed_suits(graph: Graph, operator: Operator) -> bool:
     if height == width == 1:
         if padding.top or padding.bottom or padding.left or padding.right:
             return False
-    elif channels > MOST_CHANNELS or (_packed(graph, operator).four.pitch or 0) > LARGEST_PITCH:
+    elif channels > MOST_CHANNELS or (_packed(LONGEST_ROUND, graph, operator).four.pitch or 0) > LARGEST_PITCH:
         return False
     if not _known(graph, operator):
         return True
@@ -162,8 +175,8 @@ def _packed_suits(graph: Graph, operator: Operator) -> bool:
     return requantisable(filters) and pairable(filters)
 
 
-def _packed_constants(graph: Graph, operator: Operator) -> Constants:
-    packed = _packed(graph, operator)
+def _packed_constants(most_steps: int, graph: Graph, operator: Operator) -> Constants:
+    packed = _packed(most_steps, graph, operator)
     filters = _filters(graph, operator)
     stream = np.frombuffer(pack_pairs(filters, packed.order), np.uint32)
     window = graph.input_of(operator, 1).shape[1:3]
@@ -204,7 +217,7 @@ class _Planar:
         return (rows if kernel.unrolled else min(rows, kernel.input[0])) * kernel.pitch
 
 
-def _planar(graph: Graph, operator: Operator) -> _Planar:
+def _planar(extent: Extent, graph: Graph, operator: Operator) -> _Planar:
     attributes = cast("Convolution", operator.attributes)
     _, height, width, channels = graph.input_of(operator).shape
     _, output_height, output_width, _ = graph.output_of(operator).shape
@@ -214,7 +227,7 @@ def _planar(graph: Graph, operator: Operator) -> _Planar:
         # One column of pixels lies like one row.
         height, width, output_height, output_width = width, height, output_width, output_height
         window, padding, stride = (window[1], window[0]), (padding[1], padding[0]), attributes.strides[0]
-    kernel = Depthwise((window[0], window[1]), stride, padding, (height, width), (output_height, output_width))
+    kernel = Depthwise((window[0], window[1]), stride, padding, (height, width), (output_height, output_width), extent)
     geometry = (height, width, channels, output_height, output_width, channels, *window, stride, stride, 1, 1, *padding)
     chunk = output_height
     if not kernel.whole:
@@ -223,8 +236,8 @@ def _planar(graph: Graph, operator: Operator) -> _Planar:
     return _Planar(kernel, geometry, chunk)
 
 
-def _planar_kernel(graph: Graph, operator: Operator) -> Kernel:
-    planar = _planar(graph, operator)
+def _planar_kernel(extent: Extent, graph: Graph, operator: Operator) -> Kernel:
+    planar = _planar(extent, graph, operator)
     kernel, channels = planar.kernel, graph.output_of(operator).shape[3]
     return Kernel(
         "hilnas_convolve_planar",
@@ -235,6 +248,7 @@ def _planar_kernel(graph: Graph, operator: Operator) -> Kernel:
         scratch_bytes=planar.plane_bytes,
         routines=(kernel, *kernel.finishes, Spread()),
         row_wise=_planar_rows(graph, operator, planar),
+        loop_bytes=kernel.loop_bytes,
     )
 
 
@@ -257,11 +271,11 @@ def _planar_rows(graph: Graph, operator: Operator, planar: _Planar) -> RowWise:
     )
 
 
-def _planar_suits(graph: Graph, operator: Operator) -> bool:
+def _planar_suits(extent: Extent, graph: Graph, operator: Operator) -> bool:
     attributes = cast("Convolution", operator.attributes)
     if attributes.dilations != (1, 1) or graph.output_of(operator).shape[3] != graph.input_of(operator).shape[3]:
         return False
-    kernel = _planar(graph, operator).kernel
+    kernel = _planar(extent, graph, operator).kernel
     if attributes.strides[0] != attributes.strides[1] and kernel.input[0] != 1:
         return False
     rows = kernel.plane_rows if kernel.whole else kernel.filter[0] if kernel.unrolled else 1
@@ -272,8 +286,8 @@ def _planar_suits(graph: Graph, operator: Operator) -> bool:
     return requantisable(_filters(graph, operator))
 
 
-def _planar_constants(graph: Graph, operator: Operator) -> Constants:
-    planar = _planar(graph, operator)
+def _planar_constants(extent: Extent, graph: Graph, operator: Operator) -> Constants:
+    planar = _planar(extent, graph, operator)
     kernel = planar.kernel
     filters = _filters(graph, operator)
     stream = np.frombuffer(pack_depthwise(filters, kernel), np.uint32)
@@ -296,5 +310,14 @@ def _planar_constants(graph: Graph, operator: Operator) -> Constants:
     return Constants("hilnas_planar_convolution", fields, (Table("stream", "uint32_t", stream.astype(np.int64)),), prototypes)
 
 
-CONVOLUTION = Lowering(_packed_kernel, _packed_constants, _packed_suits, kernel_set=KernelSet.ASSEMBLY)
-DEPTHWISE = Lowering(_planar_kernel, _planar_constants, _planar_suits, kernel_set=KernelSet.ASSEMBLY)
+def _packed_lowering(most_steps: int) -> Lowering:
+    return Lowering(partial(_packed_kernel, most_steps), partial(_packed_constants, most_steps), _packed_suits, KernelSet.ASSEMBLY)
+
+
+def _planar_lowering(extent: Extent) -> Lowering:
+    kernel, constants, suits = partial(_planar_kernel, extent), partial(_planar_constants, extent), partial(_planar_suits, extent)
+    return Lowering(kernel, constants, suits, KernelSet.ASSEMBLY)
+
+
+CONVOLUTION = in_sizes(*map(_packed_lowering, (LONGEST_ROUND, 16, 8, 4)))
+DEPTHWISE = in_sizes(*map(_planar_lowering, (Extent.IMAGE, Extent.ROW, Extent.SEGMENT)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hilnas.boards.board import Board
+from hilnas.boards.board import Board, InstructionCache
 from hilnas.errors import DoesNotFitError
 from hilnas.firmware.assembly.emitter import PREAMBLE
 from hilnas.firmware.build import core_flags
@@ -75,16 +75,17 @@ class NetworkPlanner:
 
     network_of: Callable[[NDArray[np.int64]], Network]
     memories: Mapping[str, int]
+    cache: InstructionCache | None
     routine_sizes: RoutineSizes
 
     @classmethod
     def of(cls, network_of: Callable[[NDArray[np.int64]], Network], board: Board) -> NetworkPlanner:
         """The planner for a board."""
-        return cls(network_of, arena_memories(board), RoutineSizes(board))
+        return cls(network_of, arena_memories(board), board.instruction_cache, RoutineSizes(board))
 
     def __call__(self, architecture: NDArray[np.int64]) -> MemoryNeeds:
         """The needs of one (D,). A network that does not fit the board gets what it would need in one memory."""
-        return memory_needs(self.network_of(architecture), self.memories, self.routine_sizes)
+        return memory_needs(self.network_of(architecture), self.memories, self.cache, self.routine_sizes)
 
 
 class MemoryPlanner:
@@ -105,13 +106,13 @@ class MemoryPlanner:
         return [self._known[row.tobytes()] for row in batch]
 
 
-def memory_needs(network: Network, memories: Mapping[str, int], routine_sizes: RoutineSizes) -> MemoryNeeds:
-    """The needs of one network, from its shapes alone; `memories` are as in `plan_memory`.
+def memory_needs(network: Network, memories: Mapping[str, int], cache: InstructionCache | None, routine_sizes: RoutineSizes) -> MemoryNeeds:
+    """The needs of one network, from its shapes alone; `memories` and `cache` are as in `plan_memory` and `lower`.
 
     Raises:
         ToolMissingError: the compiler, which knows how large a routine is, is not installed.
     """
-    program = lower(fuse(weightless_graph(network)))
+    program = lower(fuse(weightless_graph(network)), cache=cache)
     try:
         plan = plan_memory(program, memories)
     except DoesNotFitError:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hilnas.boards.board import BOARDS_FOLDER, Board, board_names, load_board
+from hilnas.boards.board import BOARDS_FOLDER, Board, InstructionCache, board_names, load_board
 from hilnas.boards.linker import linker_script
 from hilnas.errors import BoardError
 
@@ -148,3 +150,32 @@ def test_linker_script_has_every_memory_and_every_arena(name: str) -> None:
         assert bool(re.search(rf"> {memory}\b", script)) == (memory in board.placement.names)
     for memory in board.placement.arena:
         assert f"LONG(ADDR(.arena.{memory})) LONG(SIZEOF(.arena.{memory}))" in script
+
+
+@pytest.mark.parametrize(
+    ("name", "cache"),
+    [
+        ("nucleo-h743zi2", InstructionCache(512, 32)),
+        ("stm32f746g-disco", InstructionCache(128, 32)),
+        ("nucleo-l4r5zi", InstructionCache(32, 32)),
+        ("qemu-m7", None),
+    ],
+)
+def test_code_comes_through_the_cores_cache_or_that_of_its_flash(name: str, cache: InstructionCache | None) -> None:
+    assert load_board(name).instruction_cache == cache
+
+
+def test_code_that_is_fetched_without_a_cache_is_bound_by_none(tmp_path: Path) -> None:
+    in_itcm = document()
+    in_itcm["placement"]["text"] = "itcm"
+    assert load_changed(tmp_path, in_itcm).instruction_cache is None
+    plain = document("nucleo-l4r5zi")
+    plain["memories"]["flash"]["timing"]["instruction_lines"] = 0
+    assert load_changed(tmp_path, plain).instruction_cache is None
+
+
+@given(st.integers(1, 6), st.sampled_from([8, 16, 32]), st.lists(st.integers(1, 40).map(lambda halfwords: 2 * halfwords), max_size=3))
+def test_a_cache_holds_pieces_wherever_they_begin(lines: int, line_bytes: int, pieces: list[int]) -> None:
+    """Counted for every halfword at which a piece can begin."""
+    touched = [max(len({at // line_bytes for at in range(start, start + size)}) for start in range(0, line_bytes, 2)) for size in pieces]
+    assert InstructionCache(lines, line_bytes).holds(pieces) == (sum(touched) <= lines)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hilnas.boards.board import InstructionCache
 from hilnas.tflite.reference import ReferenceModel
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -23,6 +24,7 @@ NONE, RELU = 0, 1
 Draw = Any
 seeds = st.integers(0, 2**32 - 1)
 zero_points = st.one_of(st.sampled_from([-128, 127, 0]), st.integers(-128, 127))
+caches = st.sampled_from([None, InstructionCache(32, 32), InstructionCache(20, 32), InstructionCache(8, 32)])
 some = settings(max_examples=8, deadline=None)
 
 
@@ -145,6 +147,29 @@ def test_depthwise_convolutions(layer: Layer, symbol: str) -> None:
     assert_bit_exact(content, model)
 
 
+@pytest.mark.parametrize(
+    ("layer", "lines", "symbols"),
+    [
+        pytest.param(Layer((5, 5, 256), filters=10), 64, ("hilnas_dot_4_round_16", "hilnas_dot_1"), id="a round of 16 steps"),
+        pytest.param(Layer((5, 5, 256), filters=10), 32, ("hilnas_dot_4_round_8", "hilnas_dot_1"), id="a round of 8 steps"),
+        pytest.param(Layer((5, 5, 24), filters=10), 16, ("hilnas_dot_4_round_4", "hilnas_dot_1_round_4"), id="a round of 4 steps"),
+        pytest.param(Layer((9, 13, 3), (3, 3), 2, filters=8), 32, ("_pitch_36_round_8",), id="few steps, yet a loop"),
+        pytest.param(Layer((5, 5, 8), (3, 3)), 32, ("from_5_to_5:",), id="rows in a loop"),
+        pytest.param(Layer((20, 20, 6), (3, 3)), 32, ("from_20_to_20_repeated",), id="repeated segments and a rest"),
+        pytest.param(Layer((9, 24, 4), (3, 3)), 32, ("from_24_to_24_repeated",), id="repeated segments"),
+        pytest.param(Layer((9, 48, 4), (3, 3), 2), 32, ("from_48_to_24_repeated",), id="repeated segments, stride 2"),
+        pytest.param(Layer((9, 12, 4), (5, 5)), 10, ("from_12_to_12_repeated",), id="two repetitions"),
+        pytest.param(Layer((9, 10, 4), (3, 3)), 8, ("from_10_to_10:",), id="nothing to repeat"),
+    ],
+)
+def test_code_for_small_instruction_caches(layer: Layer, lines: int, symbols: tuple[str, ...]) -> None:
+    """Every size in which a loop can be had is reached, and exact."""
+    content = convolution(layer)
+    model = EmulatedModel(content, cache=InstructionCache(lines, 32))
+    assert all(symbol in model.compiled.assembly for symbol in symbols)
+    assert_bit_exact(content, model)
+
+
 @pytest.mark.parametrize("width", range(1, 9))
 def test_segments_that_end_in_the_references_arithmetic(width: int) -> None:
     """Scales above 1/4 are for no line; there is an end for every number of outputs."""
@@ -174,17 +199,17 @@ def layers(draw: Draw, depthwise: bool) -> Layer:
 
 
 @some
-@given(layers(depthwise=False), seeds, st.sampled_from(["random", "extreme"]))
-def test_any_convolution(layer: Layer, seed: int, weights: str) -> None:
+@given(layers(depthwise=False), seeds, st.sampled_from(["random", "extreme"]), caches)
+def test_any_convolution(layer: Layer, seed: int, weights: str, cache: InstructionCache | None) -> None:
     content = convolution(layer, seed, weights)
-    assert_bit_exact(content, EmulatedModel(content), seed=seed)
+    assert_bit_exact(content, EmulatedModel(content, cache=cache), seed=seed)
 
 
 @some
-@given(layers(depthwise=True), seeds, st.sampled_from(["random", "extreme"]))
-def test_any_depthwise_convolution(layer: Layer, seed: int, weights: str) -> None:
+@given(layers(depthwise=True), seeds, st.sampled_from(["random", "extreme"]), caches)
+def test_any_depthwise_convolution(layer: Layer, seed: int, weights: str, cache: InstructionCache | None) -> None:
     content = convolution(layer, seed, weights)
-    assert_bit_exact(content, EmulatedModel(content), seed=seed)
+    assert_bit_exact(content, EmulatedModel(content, cache=cache), seed=seed)
 
 
 STREAM = """
@@ -211,21 +236,22 @@ void stream(void) {{
 
 
 @pytest.mark.parametrize(
-    "layer",
+    ("layer", "cache"),
     [
-        Layer((9, 10, 8), (3, 3)),
-        Layer((9, 40, 4), (3, 3), 2),
-        Layer((9, 10, 4), (5, 5)),
-        Layer((9, 10, 8), (3, 3), filters=4),
-        Layer((9, 9, 3), (3, 3), 2, filters=4),
-        Layer((9, 9, 8), filters=4),
+        (Layer((9, 10, 8), (3, 3)), None),
+        (Layer((9, 40, 4), (3, 3), 2), None),
+        (Layer((9, 40, 4), (3, 3), 2), InstructionCache(32, 32)),
+        (Layer((9, 10, 4), (5, 5)), None),
+        (Layer((9, 10, 8), (3, 3), filters=4), None),
+        (Layer((9, 9, 3), (3, 3), 2, filters=4), None),
+        (Layer((9, 9, 8), filters=4), None),
     ],
     ids=str,
 )
-def test_rows_that_stream_through_a_ring(layer: Layer) -> None:
+def test_rows_that_stream_through_a_ring(layer: Layer, cache: InstructionCache | None) -> None:
     """Row by row from a ring of as many rows as the window has, the outputs are those of the whole image."""
     content = convolution(layer)
-    plain = EmulatedModel(content).compiled.program.layers[0].kernel
+    plain = EmulatedModel(content, cache=cache).compiled.program.layers[0].kernel
     height, width, channels = layer.image
     top = max((-(-height // layer.stride) - 1) * layer.stride + layer.window[0] - height, 0) // 2
     extra = STREAM.format(
@@ -240,7 +266,7 @@ def test_rows_that_stream_through_a_ring(layer: Layer) -> None:
         function=plain.function,
         output_pitch=sizes(layer)[1] * (layer.filters or channels),
     )
-    assert_bit_exact(content, EmulatedModel(content, extra), function="stream")
+    assert_bit_exact(content, EmulatedModel(content, extra, cache), function="stream")
 
 
 def addition(elements: int, scales: tuple[float, float, float], points: tuple[int, int, int], activation: int = NONE) -> bytes:
