@@ -19,7 +19,7 @@ from hilnas.firmware.kernel import AssemblyRoutine
 from hilnas.firmware.toolchain import ARM
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_assembly_kernels import DEPTHWISE, POINTWISE, WINDOWED, Layer, convolution
+from convolution_cases import DEPTHWISE, POINTWISE, WINDOWED, Layer, convolution
 
 LAYERS = [case.values[0] for case in (*POINTWISE, *WINDOWED, *DEPTHWISE)]
 CACHES = [InstructionCache(lines, 32) for lines in (4, 8, 12, 16, 20, 24, 32, 48, 64, 96, 128)]
