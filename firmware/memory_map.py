@@ -1,4 +1,7 @@
-"""Draws a memory plan: one panel for each memory, layers to the right, bytes upwards, a block for every buffer. A self-contained SVG."""
+"""Draws a memory plan: one panel for each memory, layers to the right, bytes upwards, a block for every buffer.
+
+The SVG is self-contained: a file of its own, or an element of a page, which its style leaves alone.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,16 @@ _LETTER, _LINE = 6.3, 12.0
 _LAYER_LABELS, _BYTE_LABELS = 28, 7
 _TENSOR_COLOURS = ("#8ecae6", "#a8dadc", "#b7c9f2", "#9bd3b4", "#c3b1e1", "#f2c6c2")
 _ROWS, _SCRATCH = "#f6bd60", "#c9c9c9"
-_STYLE = (
-    "text{font:11px system-ui,sans-serif;fill:#222}.head{font-size:16px;font-weight:600}.axis{fill:#555}.grid{stroke:#e4e4e4}"
-    ".bound{stroke:#b00020;stroke-dasharray:6 4}.buffer{stroke:#3a3a3a;stroke-width:.7;fill-opacity:.82}.streamed{fill:#f6bd60}"
-)
+_STYLE = {
+    "text": "font:11px system-ui,sans-serif;fill:#222",
+    ".head": "font-size:16px;font-weight:600",
+    ".axis": "fill:#555",
+    ".paper": "fill:#fff",
+    ".grid": "stroke:#e4e4e4",
+    ".bound": "stroke:#b00020;stroke-dasharray:6 4",
+    ".buffer": "stroke:#3a3a3a;stroke-width:.7;fill-opacity:.82",
+    ".streamed": "fill:#f6bd60",
+}
 
 
 def memory_map(manifest: Manifest) -> str:
@@ -30,12 +39,13 @@ def memory_map(manifest: Manifest) -> str:
         _Panel(manifest, memory, [one for one in manifest.memory_plan if one.memory == memory], _HEAD + index * (_PANEL + _BETWEEN))
         for index, memory in enumerate(memories)
     ]
+    size = f'viewBox="0 0 {_WIDTH:.0f} {height:.0f}" width="{_WIDTH:.0f}" height="{height:.0f}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {height:.0f}" width="{_WIDTH:.0f}" height="{height:.0f}">',
-        f"<style>{_STYLE}</style>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="memory-map" role="img" aria-label="memory map" {size}>',
+        f"<style>{''.join(f'.memory-map {selector}{{{rules}}}' for selector, rules in _STYLE.items())}</style>",
         '<defs><pattern id="rows" width="6" height="6" patternUnits="userSpaceOnUse"><path d="M0 3H6" stroke="#b97a13" '
         'stroke-opacity=".45"/></pattern></defs>',
-        f'<rect width="{_WIDTH:.0f}" height="{height:.0f}" fill="#fff"/>',
+        f'<rect class="paper" width="{_WIDTH:.0f}" height="{height:.0f}"/>',
         *_head(manifest),
         *(line for panel in panels for line in panel.lines()),
         "</svg>",
@@ -56,7 +66,7 @@ def _head(manifest: Manifest) -> Iterator[str]:
         yield f'<text x="{x + 20:.0f}" y="70">{name}</text>'
         x += 40 + len(name) * _LETTER
     yield f'<rect class="streamed" x="{x:.0f}" y="66" width="22" height="4"/>'
-    yield f'<text x="{x + 28:.0f}" y="70">layers through which rows stream; darker: input and output share bytes</text>'
+    yield f'<text x="{x + 28:.0f}" y="70">layers through which rows stream; where blocks overlap, input and output share bytes</text>'
 
 
 @dataclass(frozen=True)
@@ -162,12 +172,13 @@ def _text(name: str, size: str, x: float, y: float, right: float, bottom: float)
     if width < height and _LINE - 6 <= width < 7 * _LETTER:
         if text := _shortened(f"{name}  {size}", height):
             place = f'x="{middle[0]:.1f}" y="{middle[1]:.1f}" transform="rotate(-90 {middle[0]:.1f} {middle[1]:.1f})" dy="4"'
-            yield f'<text {place} text-anchor="middle">{escape(text)}</text>'
+            yield f'<text class="name" {place} text-anchor="middle">{escape(text)}</text>'
     elif height >= _LINE - 2:
         lines = [_shortened(name, width), _shortened(size, width)] if height >= 2 * _LINE else [_shortened(f"{name}  {size}", width)]
         for row, text in enumerate(lines):
             if text:
-                yield f'<text x="{x + 5:.1f}" y="{middle[1] + 4 + (row - (len(lines) - 1) / 2) * _LINE:.1f}">{escape(text)}</text>'
+                line = middle[1] + 4 + (row - (len(lines) - 1) / 2) * _LINE
+                yield f'<text class="name" x="{x + 5:.1f}" y="{line:.1f}">{escape(text)}</text>'
 
 
 def _shortened(text: str, width: float) -> str:

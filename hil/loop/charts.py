@@ -47,18 +47,6 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Block:
-    """A rectangle of a memory map: from column `first` to `last` (inclusive), from byte `low` to `high`."""
-
-    label: str
-    first: int
-    last: int
-    low: int
-    high: int
-    title: str = ""
-
-
-@dataclass(frozen=True)
 class _Scale:
     """A linear axis: values `low` .. `high` lie on pixels `start` .. `stop`."""
 
@@ -129,25 +117,6 @@ def bar_chart(bars: Sequence[Bar], label: str) -> str:
     return _svg(width, len(bars) * row + 8, parts, label)
 
 
-def memory_map(name: str, blocks: Sequence[Block], columns: int) -> str:
-    """Memory against time: bytes upwards, layers to the right; a block is live where it is drawn."""
-    if not blocks:
-        return '<p class="empty">Nothing to draw yet.</p>'
-    width, height, left, bottom = 1080.0, 300.0, 70.0, 40.0
-    top_byte = max(block.high for block in blocks)
-    x_scale = _Scale(0, columns, left, width - _RIGHT)
-    y_scale = _Scale(0, top_byte * 1.04, height - bottom, _TOP)
-    parts = [_axes(x_scale, y_scale, "layer", f"{name}, kB", None, y_unit=1e3)]
-    for index, block in enumerate(sorted(blocks, key=lambda one: (one.first, one.low))):
-        x, right = x_scale(block.first), x_scale(block.last + 1)
-        y, base = y_scale(block.high), y_scale(block.low)
-        parts.append(
-            f'<g class="block"><rect class="s{index % 6 + 1}" x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" width="{max(right - x - 1, 1):.1f}" '
-            f'height="{max(base - y - 1, 1):.1f}" rx="2"/><title>{escape(block.title or block.label)}</title></g>'
-        )
-    return _svg(width, height, parts, f"memory map of {name}")
-
-
 def stacked_bar(shares: Sequence[tuple[str, float]]) -> str:
     """One bar of labelled shares, the last one (what is left) in grey."""
     parts = []
@@ -170,15 +139,14 @@ def _scale(values: Sequence[float], start: float, stop: float, *, from_zero: boo
     return _Scale(0.0 if from_zero else low - margin, high + margin, start, stop)
 
 
-def _axes(x: _Scale, y: _Scale, x_label: str, y_label: str, x_ticks: Sequence[float] | None, y_unit: float = 1.0) -> str:
+def _axes(x: _Scale, y: _Scale, x_label: str, y_label: str, x_ticks: Sequence[float] | None) -> str:
     parts = []
     for value in ticks(x.low, x.high) if x_ticks is None else x_ticks:
         parts.append(f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{y.start:.1f}" y2="{y.stop:.1f}"/>')
         parts.append(f'<text x="{x(value):.1f}" y="{y.start + 16:.1f}" text-anchor="middle">{_number(value)}</text>')
-    for value in ticks(y.low / y_unit, y.high / y_unit):
-        level = y(value * y_unit)
-        parts.append(f'<line x1="{x.start:.1f}" x2="{x.stop:.1f}" y1="{level:.1f}" y2="{level:.1f}"/>')
-        parts.append(f'<text x="{x.start - 8:.1f}" y="{level + 4:.1f}" text-anchor="end">{_number(value)}</text>')
+    for value in ticks(y.low, y.high):
+        parts.append(f'<line x1="{x.start:.1f}" x2="{x.stop:.1f}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
+        parts.append(f'<text x="{x.start - 8:.1f}" y="{y(value) + 4:.1f}" text-anchor="end">{_number(value)}</text>')
     center, middle = (x.start + x.stop) / 2, (y.start + y.stop) / 2
     parts.append(f'<text class="label" x="{center:.1f}" y="{y.start + 36:.1f}" text-anchor="middle">{escape(x_label)}</text>')
     parts.append(f'<text class="label" transform="translate(14 {middle:.1f}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>')

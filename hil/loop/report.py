@@ -12,7 +12,8 @@ from typing import Any
 from hilnas.errors import InputError
 from hilnas.files import write_atomically
 from hilnas.firmware.image import FirmwareImage, Manifest
-from hilnas.hil.loop.charts import Bar, Block, Guide, Series, bar_chart, legend, memory_map, stacked_bar, xy_chart
+from hilnas.firmware.memory_map import memory_map
+from hilnas.hil.loop.charts import Bar, Guide, Series, bar_chart, legend, stacked_bar, xy_chart
 from hilnas.hil.loop.result import AGREEMENT, CandidateResult, Figures, LoopResult
 from hilnas.hil.loop.run_folder import RESULT_NAME, RunDescription, RunFolder
 from hilnas.hil.measurement import LayerMeasurement, Measurement
@@ -82,8 +83,8 @@ def render(data: ReportData) -> str:
         "exits": _exits(result),
         "layers_note": f"Cycles of each layer on the longest path ({escape(data.measurement.cycles_source or 'not known')}).",
         "layers": _layers(data.measurement),
-        "memory_note": f"Each block is a buffer, alive from its first layer to its last. Arena: {data.manifest.arena_bytes:,} bytes.",
-        "memory": _memory(data.manifest),
+        "memory_note": "Each block is a buffer, alive from its first layer to its last.",
+        "memory": memory_map(data.manifest),
         "provenance": _provenance(data),
     }
     return Template(_TEMPLATE.read_text()).substitute(parts)
@@ -231,25 +232,6 @@ def _layers(measurement: Measurement) -> str:
 
 def _cost(layer: LayerMeasurement) -> int:
     return layer.cycles if layer.cycles is not None else layer.instructions or 0
-
-
-def _memory(manifest: Manifest) -> str:
-    maps = []
-    for memory in dict.fromkeys(allocation.memory for allocation in manifest.memory_plan):
-        blocks = [
-            Block(
-                one.name,
-                one.first_layer,
-                one.last_layer,
-                one.offset,
-                one.offset + one.size_bytes,
-                f"{one.name}: {one.size_bytes:,} bytes at {one.offset:,}, layers {one.first_layer} to {one.last_layer}",
-            )
-            for one in manifest.memory_plan
-            if one.memory == memory
-        ]
-        maps.append(memory_map(memory, blocks, len(manifest.layers)))
-    return "".join(maps)
 
 
 def _provenance(data: ReportData) -> str:
