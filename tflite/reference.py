@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,16 @@ class ReferenceModel:
         Raises:
             ModelError: the interpreter refuses the model.
         """
-        interpreter, content = _interpreter(content, name)
+        if not content:
+            raise ModelError(f"{name} is empty", "Give an int8 .tflite file.")
+        self._name = name
+        with self._refused():
+            interpreter, content = _interpreter(content)
+            self._details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+            operators = interpreter._get_ops_details()
+            substituted = overrunning(operators, self._details)
+            self._interpreter = PiecewiseInterpreter(_create, interpreter, content, substituted) if substituted else interpreter
         self.exits: Exits = read_exits(content)
-        self._details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
-        operators = interpreter._get_ops_details()
-        substituted = overrunning(operators, self._details)
-        self._interpreter = PiecewiseInterpreter(_create, interpreter, content, substituted) if substituted else interpreter
         self.kernels = KERNELS + (f", {len(substituted)} SVDF with a state of int8 by tflite/svdf.py" if substituted else "")
         self._entries = [detail["index"] for detail in interpreter.get_input_details()]
         self.inputs = tuple(self._edge(_behind_input(index, operators, self._details)) for index in self._entries)
@@ -90,19 +95,22 @@ class ReferenceModel:
 
         Raises:
             InputError: a tensor has another dtype or shape than its edge.
+            ModelError: the interpreter refuses the model only now.
         """
         if len(inputs) != len(self.inputs):
             raise InputError(f"the model has {len(self.inputs)} inputs, got {len(inputs)}")
-        for entry, edge, values in zip(self._entries, self.inputs, inputs, strict=True):
+        for edge, values in zip(self.inputs, inputs, strict=True):
             if values.dtype != edge.dtype or values.size != np.prod(edge.shape, dtype=np.int64):
                 raise InputError(f"input {edge.name} is {edge.dtype} {edge.shape}, got {values.dtype} {values.shape}")
-            outer = values if entry == edge.tensor else self._edge(entry).quantise(edge.dequantise(values).astype(np.float32))
-            self._interpreter.set_tensor(entry, outer.reshape(self._edge(entry).shape))
-        self._interpreter.invoke()
-        for edge, values in zip(self.inputs, inputs, strict=True):
-            if not np.array_equal(self.tensor(edge.tensor).ravel(), values.ravel()):
-                raise ModelError(f"input {edge.name} cannot be given exactly through the model's own edge")
-        return tuple(self.tensor(edge.tensor) for edge in self.outputs)
+        with self._refused():
+            for entry, edge, values in zip(self._entries, self.inputs, inputs, strict=True):
+                outer = values if entry == edge.tensor else self._edge(entry).quantise(edge.dequantise(values).astype(np.float32))
+                self._interpreter.set_tensor(entry, outer.reshape(self._edge(entry).shape))
+            self._interpreter.invoke()
+            for edge, values in zip(self.inputs, inputs, strict=True):
+                if not np.array_equal(self.tensor(edge.tensor).ravel(), values.ravel()):
+                    raise ModelError(f"input {edge.name} cannot be given exactly through the model's own edge")
+            return tuple(self.tensor(edge.tensor) for edge in self.outputs)
 
     def reset(self) -> None:
         """Forgets all earlier inputs, as if the model had just been loaded."""
@@ -131,6 +139,14 @@ class ReferenceModel:
         detail = self._details.get(index)
         return detail is not None and np.dtype(detail["dtype"]) == dtype and int(np.prod(detail["shape"], dtype=np.int64)) == elements
 
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """What the interpreter raises, as an error of the model."""
+        try:
+            yield
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"the reference interpreter refuses {self._name}: {error}", "Check that the file is whole.") from error
+
     def _edge(self, index: int, name: str = "") -> Edge:
         detail = self._details[index]
         scales, zero_points = detail["quantization_parameters"]["scales"], detail["quantization_parameters"]["zero_points"]
@@ -157,20 +173,15 @@ def _create(content: bytes) -> Any:
     return interpreter
 
 
-def _interpreter(content: bytes, name: str) -> tuple[Any, bytes]:
+def _interpreter(content: bytes) -> tuple[Any, bytes]:
     """An interpreter, and the file that it was made from: some published ones name a quantised dimension that the tensor does not have."""
-    if not content:
-        raise ModelError(f"{name} is empty", "Give an int8 .tflite file.")
     try:
         return _create(content), content
     except (ValueError, RuntimeError) as error:
         if "quantized_dimension" not in str(error):
-            raise ModelError(f"the reference interpreter refuses {name}: {error}", "Check that the file is whole.") from error
-    try:
-        content = _with_valid_quantised_dimensions(content)
-        return _create(content), content
-    except (ValueError, RuntimeError) as error:
-        raise ModelError(f"the reference interpreter refuses {name}: {error}", "Check that the file is whole.") from error
+            raise
+    content = _with_valid_quantised_dimensions(content)
+    return _create(content), content
 
 
 def _with_valid_quantised_dimensions(content: bytes) -> bytes:
@@ -182,11 +193,13 @@ def _with_valid_quantised_dimensions(content: bytes) -> bytes:
     for graph in (model.Subgraphs(index) for index in range(model.SubgraphsLength())):
         for tensor in (graph.Tensors(index) for index in range(graph.TensorsLength())):
             quantisation = tensor.Quantization()
-            if quantisation is None or quantisation.ScaleLength() == 0 or quantisation.QuantizedDimension() < tensor.ShapeLength():
+            if quantisation is None or quantisation.ScaleLength() == 0 or 0 <= quantisation.QuantizedDimension() < tensor.ShapeLength():
                 continue
+            offset = quantisation._tab.Offset(_QUANTISED_DIMENSION_FIELD)
+            if not offset:
+                continue  # not written, as in tensors of one value: it is 0
             shape = [tensor.Shape(axis) for axis in range(tensor.ShapeLength())]
             dimension = shape.index(quantisation.ScaleLength()) if quantisation.ScaleLength() in shape else 0
-            offset = quantisation._tab.Offset(_QUANTISED_DIMENSION_FIELD)
             struct.pack_into("<i", patched, quantisation._tab.Pos + offset, dimension)
     return bytes(patched)
 

@@ -1,10 +1,18 @@
 """The reference interpreter on files of others."""
 
+import sys
+from pathlib import Path
+
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from hilnas.errors import InputError, ModelError
 from hilnas.tflite.reference import ReferenceModel
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "firmware"))
+from tflite_builder import ModelBuilder
 
 MODELS = (
     "mlperf_tiny/ic_resnet8_int8",
@@ -94,3 +102,39 @@ def test_damaged_files_are_refused(models):
 def test_a_missing_file_is_an_input_error(tmp_path):
     with pytest.raises(InputError):
         ReferenceModel.load(tmp_path / "none.tflite")
+
+
+def averages(dimension: int) -> bytes:
+    """A fully connected layer whose bias names a quantised dimension, and the mean of the image, which is one number."""
+    builder = ModelBuilder()
+    image, row = builder.tensor((1, 2, 2, 3), scale=0.1, zero_point=20), builder.tensor((1, 3), scale=0.1)
+    mean, out = builder.tensor((), scale=0.05, zero_point=-7), builder.tensor((1, 2), scale=0.1)
+    builder.operator("MEAN", [image, builder.constant([0, 1, 2, 3])], [mean], keepDims=False)
+    filters = builder.tensor((2, 3), scale=0.01, data=np.arange(6).reshape(2, 3))
+    bias = builder.tensor((2,), "int32", scale=0.001, data=np.array([100, -200]), axis=dimension)
+    builder.operator("FULLY_CONNECTED", [row, filters, bias], [out])
+    return builder.build([image, row], [mean, out])
+
+
+@pytest.mark.parametrize("dimension", [1, 7, -1])
+def test_a_quantised_dimension_that_is_not_there_changes_nothing_else(dimension):
+    """The interpreter takes no such file: that one number gives way, and every other tensor keeps its quantisation."""
+    right, wrong = ReferenceModel(averages(0)), ReferenceModel(averages(dimension))
+    for seed in range(3):
+        values = random_inputs(right, seed)
+        for one, other in zip(right.run(*values), wrong.run(*values), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_the_interpreter_notices_only_later_is_an_error_of_the_model():
+    """A name that is no text, and a constant whose values are gone: both are said when it is asked for, or when it runs."""
+    content = averages(0)
+    with pytest.raises(ModelError, match="refuses the model"):
+        ReferenceModel(content.replace(b"t3\0", b"\xff\xff\0"))
+    whole = schema.ModelT.InitFromPackedBuf(content, 0)
+    whole.buffers[whole.subgraphs[0].tensors[4].buffer].data = None
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
+    hollow = ReferenceModel(bytes(builder.Output()), "hollow.tflite")
+    with pytest.raises(ModelError, match=r"refuses hollow\.tflite"):
+        hollow.run(*random_inputs(hollow))
