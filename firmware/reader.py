@@ -236,6 +236,10 @@ class _Reader:
         spec = TABLE.get(name)
         if spec is None:
             raise Unsupported("this operator is not supported")
+        unnamed = [spec.inputs[position].role for position in sorted(spec.implied) if position < len(inputs) and inputs[position] is None]
+        if unnamed:
+            # The engine could do without; the reference kernels would read where nothing is.
+            raise Unsupported(f"its {', '.join(unnamed)} is no tensor")
         inputs = [None if position in spec.implied else index for position, index in enumerate(inputs)]
         operands = [None if index is None else tensors[index] for index in inputs]
         results = [tensors[index] for index in outputs]
@@ -319,6 +323,7 @@ def _operator_problems(graph: Graph) -> Iterator[str]:
 def _order_problems(graph: Graph) -> Iterator[str]:
     """Every tensor is written once, and before it is read."""
     known = {index for index, tensor in enumerate(graph.tensors) if tensor.data is not None or tensor.variable} | set(graph.inputs)
+    states = {index for operator in graph.operators for index in operator.inputs if index is not None and graph.tensors[index].variable}
     for operator in graph.operators:
         for index in operator.inputs:
             if index is not None and index not in known:
@@ -331,7 +336,7 @@ def _order_problems(graph: Graph) -> Iterator[str]:
         if graph.tensors[index].elements == 0:
             yield f"{graph.tensors[index].name!r} has shape {list(graph.tensors[index].shape)}: nothing is in it"
     for index in graph.outputs:
-        if index not in known:
+        if index not in known or (graph.tensors[index].variable and index not in states):
             yield f"output {graph.tensors[index].name!r} is never written"
         if graph.tensors[index].data is not None:
             yield f"output {graph.tensors[index].name!r} is a constant"

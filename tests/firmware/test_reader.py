@@ -124,6 +124,23 @@ def test_a_tensor_read_before_it_is_written_is_refused() -> None:
         read_model(builder.build([image], [out]))
 
 
+def test_an_operand_that_is_no_tensor_is_refused_where_the_engine_would_not_look_at_it() -> None:
+    """The shape of a RESHAPE follows from its output, but the reference kernel reads it."""
+    builder = ModelBuilder()
+    image, out = builder.tensor((1, 4), scale=0.1), builder.tensor((4, 1), scale=0.1)
+    builder.operator("RESHAPE", [image, -1], [out])
+    with pytest.raises(ModelError, match="its shape is no tensor"):
+        read_model(builder.build([image], [out]))
+
+
+def test_an_output_that_is_a_state_of_no_operator_is_refused() -> None:
+    builder = ModelBuilder()
+    image, out, state = (builder.tensor((1, 4), scale=0.1, name=name, variable=name == "state") for name in ("image", "out", "state"))
+    builder.operator("ADD", [image, image], [out])
+    with pytest.raises(ModelError, match="output 'state' is never written"):
+        read_model(builder.build([image], [out, state]))
+
+
 SMALL = small_model()
 
 
