@@ -173,8 +173,10 @@ def test_an_elf_of_another_board_is_refused(tiny: Any) -> None:
 
 def test_ctrl_c_ends_a_long_run(tiny: Any) -> None:
     """The signal arrives while native code runs; the machine is looked at between slices."""
+    endless = "for (;;) { }"
+    tiny.build(BOARD, endless)  # before: it would interrupt the compiler
     timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        run(tiny, "for (;;) { }", target=EmulatorTarget(slice_instructions=1_000_000, limit_s=60.0))
+        run(tiny, endless, target=EmulatorTarget(slice_instructions=1_000_000, limit_s=60.0))
     timer.join()

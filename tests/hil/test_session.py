@@ -237,8 +237,7 @@ def test_an_unseen_reset_does_not_give_a_result_of_old_input(tiny: Any) -> None:
     """The hello of the reset is lost: the firmware refuses to run on an input that is not the one announced."""
     image = tiny.build(BOARD)
     with machine_of(image) as machine:
-        session = open_session(machine, image, to_host=DropOnce(b"never"))
-        session.connect()
+        open_session(machine, image).connect()
         transport = MachineTransport(machine, 1_000_000)
         transport.write(encode("input", seq=900, index=0, offset=0, data=b"\1\2\3"))
         assert b"ack" in transport.read(1.0)
