@@ -131,12 +131,6 @@ def test_a_board_that_renode_has_not_is_refused() -> None:
         script(load_board("stm32f746g-disco"), Path("x.elf"), 1)
 
 
-def test_the_console_speaks_as_the_monitor_does(data_folder: Path) -> None:
-    """The other way to drive Renode, kept as evidence that the set-up script is one: its numbers are those of the recorded run."""
-    text = (data_folder / "renode" / "console.txt").read_text()
-    assert "0x0000000000493E00" in text and "error executing command" not in text
-
-
 @pytest.fixture
 def renode(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Puts the stand-in into Renode's place; returns where it notes the commands that it got."""
