@@ -1,4 +1,5 @@
-"""The engine beside CMSIS-NN, TinyEngine and X-CUBE-AI: instructions, cycles, RAM and flash of five published models.
+"""The engine beside CMSIS-NN, TinyEngine and X-CUBE-AI: instructions, cycles, RAM and flash of five published models, three of them on a
+Cortex-M4, too.
 
 Instructions are counted between input ready and output written, cycles are the timing model's; both are of the slowest of the
 verification inputs. The others' instructions were counted on an emulated Cortex-M7 (GCC 12.2), their cycles are published latencies times
@@ -82,6 +83,24 @@ CASES = (
         Figure({}, 9_500, 7_000),
     ),
     Case("mlperf_tiny/str_ww_ref_model.tflite", "nucleo-h7a3zi-q", Figure({"CMSIS-NN": 2_180_000}, 1_100_000, 900_000)),
+    Case(
+        "mlperf_tiny/ic_resnet8_int8.tflite",
+        "nucleo-l4r5zi",
+        Figure({}),
+        Figure({"X-CUBE-AI 9.0": 19_800_000, "Plumerai 2023": 20_100_000}, 19_800_000),
+    ),
+    Case(
+        "mlperf_tiny/vww_96_int8.tflite",
+        "nucleo-l4r5zi",
+        Figure({}),
+        Figure({"X-CUBE-AI 9.0": 10_700_000, "Plumerai 2023": 11_900_000}, 14_500_000, 10_700_000),
+    ),
+    Case(
+        "mlperf_tiny/kws_dscnn_int8.tflite",
+        "nucleo-l4r5zi",
+        Figure({}),
+        Figure({"X-CUBE-AI 9.0": 5_180_000, "Plumerai 2023": 5_730_000}, 5_180_000),
+    ),
 )
 
 
@@ -144,14 +163,14 @@ def comparisons(case: Case, result: Result) -> Iterator[tuple[str, Figure, int]]
     yield "code and tables, bytes", case.overhead, result.overhead_bytes
 
 
-def row(model: str, what: str, figure: Figure, ours: int) -> tuple[str, ...]:
+def row(model: str, board: str, what: str, figure: Figure, ours: int) -> tuple[str, ...]:
     """A line of the table: ours, the others', and how far bar and goal are (negative: reached)."""
 
     def distance(limit: int | None) -> str:
         return "-" if limit is None else f"{limit:,} ({(ours - limit) / limit:+.1%})"
 
     others = ", ".join(f"{name} {value:,}" for name, value in figure.others.items()) or "-"
-    return model, what, f"{ours:,}", others, distance(figure.bar), distance(figure.goal)
+    return model, board, what, f"{ours:,}", others, distance(figure.bar), distance(figure.goal)
 
 
 def main() -> int:
@@ -182,13 +201,14 @@ def main() -> int:
             for _, result in results
         ),
     )
-    figures = [(result.model, *comparison) for case, result in results for comparison in comparisons(case, result)]
-    named = [(model, what, figure, ours) for model, what, figure, ours in figures if figure.others or figure.bar]
-    print_table("Against others, bars and goals", ("model", "figure", "hilnas", "others", "bar", "goal"), (row(*line) for line in named))
+    figures = [(result.model, result.board, *comparison) for case, result in results for comparison in comparisons(case, result)]
+    named = [line for line in figures if line[3].others or line[3].bar]
+    columns = ("model", "board", "figure", "hilnas", "others", "bar", "goal")
+    print_table("Against others, bars and goals", columns, (row(*line) for line in named))
     if arguments.json:
         write_atomically(arguments.json, json.dumps([asdict(result) for _, result in results], indent=2) + "\n")
-    missed = [f"{model}: {what}" for model, what, figure, ours in named if figure.bar is not None and ours > figure.bar]
-    missed += [f"{result.model}: not bit-exact" for _, result in results if not result.bit_exact]
+    missed = [f"{model} on {board}: {what}" for model, board, what, figure, ours in named if figure.bar is not None and ours > figure.bar]
+    missed += [f"{result.model} on {result.board}: not bit-exact" for _, result in results if not result.bit_exact]
     if missed:
         print("Missed:", "; ".join(missed))
     return 1 if missed else 0
