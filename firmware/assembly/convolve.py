@@ -55,8 +55,8 @@ class Dot:
     def symbol(self) -> str:
         """The routine's name."""
         pitch = "" if self.pitch is None else f"_pitch_{self.pitch}"
-        steps = "" if self.steps is None else f"_steps_{self.steps}"
-        return f"hilnas_dot_{self.pixels}{pitch}{steps}" + ("" if self.unroll == self._most_unrolled else f"_round_{self.unroll}")
+        round_ = "" if self.unroll == self._most_unrolled else f"_round_{self.unroll}"
+        return f"hilnas_dot_{self.pixels}{pitch}" + (round_ if self.steps is None else f"_steps_{self.steps}")
 
     @property
     def step_bytes(self) -> int:

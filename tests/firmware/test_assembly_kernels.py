@@ -15,7 +15,7 @@ from hilnas.boards.board import InstructionCache
 from hilnas.tflite.reference import ReferenceModel
 
 sys.path.insert(0, str(Path(__file__).parent))
-from convolution_cases import DEPTHWISE, NONE, POINTWISE, RELU, WINDOWED, Layer, convolution, sizes
+from convolution_cases import DEPTHWISE, NONE, POINTWISE, RELU, VALID, WINDOWED, Layer, convolution, sizes
 from emulated_core import EmulatedModel
 from tflite_builder import ModelBuilder
 
@@ -66,6 +66,8 @@ def test_depthwise_convolutions(layer: Layer, symbol: str) -> None:
         pytest.param(Layer((5, 5, 256), filters=10), 32, ("hilnas_dot_4_round_8", "hilnas_dot_1"), id="a round of 8 steps"),
         pytest.param(Layer((5, 5, 24), filters=10), 16, ("hilnas_dot_4_round_4", "hilnas_dot_1_round_4"), id="a round of 4 steps"),
         pytest.param(Layer((9, 13, 3), (3, 3), 2, filters=8), 32, ("_pitch_36_round_8",), id="few steps, yet a loop"),
+        pytest.param(Layer((5, 5, 4), (1, 3), filters=4, padding=VALID), 32, ("_steps_6:",), id="few steps in a row"),
+        pytest.param(Layer((5, 5, 4), (1, 3), filters=4, padding=VALID), 16, ("_round_4:",), id="few steps, yet too many"),
         pytest.param(Layer((5, 5, 8), (3, 3)), 32, ("from_5_to_5:",), id="rows in a loop"),
         pytest.param(Layer((20, 20, 6), (3, 3)), 32, ("from_20_to_20_repeated",), id="repeated segments and a rest"),
         pytest.param(Layer((9, 24, 4), (3, 3)), 32, ("from_24_to_24_repeated",), id="repeated segments"),

@@ -82,6 +82,13 @@ def test_a_network_larger_than_the_board_still_has_a_size() -> None:
     assert needs.arena_bytes > 448 * 448 * 3
 
 
+def test_code_is_that_for_the_instruction_cache_of_the_board() -> None:
+    cached = NetworkPlanner.of(lambda row: network_of(SPACE, row), load_board("nucleo-l4r5zi"))
+    needs, boundless = (planner(largest(SPACE)) for planner in (cached, replace(cached, cache=None)))
+    assert needs.routine_bytes < boundless.routine_bytes
+    assert needs.constant_bytes == boundless.constant_bytes
+
+
 def test_the_graph_has_the_networks_multiply_accumulates_and_same_padding() -> None:
     from hilnas.firmware.fusion import fuse
     from hilnas.firmware.lower import lower
