@@ -12,7 +12,6 @@ typedef struct {
     uint32_t instructions;
     uint32_t checksum; /* of the code */
     bool is_endless;   /* a branch to itself */
-    uint64_t executions;
     void *timing;
 } block;
 

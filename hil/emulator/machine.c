@@ -95,7 +95,6 @@ static void on_translation(uc_engine *uc, uc_tb *translated, uc_tb *before, void
     }
     block now = decode(self, address, translated->size);
     if (now.size != 0 && now.checksum != known->checksum) {
-        now.executions = known->executions;
         *known = now;
         access_log_add(&self->replaced_code, address, address, true);
     }
@@ -135,7 +134,6 @@ static void on_block(uc_engine *uc, uint64_t address64, uint32_t size, void *mac
         return;
     }
     self->running_block = address;
-    entered->executions++;
     if (self->timing.enter) {
         self->timing.enter(self->timing.model, entered->timing);
     }

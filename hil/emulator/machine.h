@@ -40,13 +40,6 @@ typedef struct {
     uint64_t cycles;
 } machine_stop;
 
-/* A block of code and how often it has run. */
-typedef struct {
-    uint32_t address;
-    uint32_t size; /* bytes */
-    uint64_t executions;
-} machine_block;
-
 /* `part` names the peripherals; `uart_base` is the UART that is connected. Null if the part is not known or memory is
  * short. */
 machine *machine_create(const char *part, uint32_t uart_base, double cycles_per_instruction);
@@ -92,9 +85,6 @@ size_t machine_console_receive(machine *self, uint8_t *data, size_t capacity);
 size_t machine_mark_count(const machine *self);
 const machine_mark *machine_marks(const machine *self);
 void machine_forget_marks(machine *self);
-
-/* The blocks that have run, in no order: the first `capacity` of them; returns how many there are. Blocks overlap. */
-size_t machine_executions(const machine *self, machine_block *rows, size_t capacity);
 
 /* The core's clock as the clock tree is set now, in hertz; 0 where the part's clocks are not modelled. */
 uint64_t machine_clock_hz(const machine *self);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,13 +11,11 @@ from hilnas.boards.board import Board
 from hilnas.errors import BoardError, InputError, TargetError
 from hilnas.firmware.elf import Elf
 from hilnas.hil.emulator.entry import Start
-from hilnas.hil.emulator.native import MachineAccess, MachineBlock, MachineMark, MachineStop, StopReason, library
+from hilnas.hil.emulator.native import MachineAccess, MachineMark, MachineStop, StopReason, library
 
 _PAGE = 4096
 _ON_QEMU = "Run it on the target qemu to see what it does there."
 _RECEIVE_BYTES = 65_536
-# An instruction is 32 bits wide if its first five bits are these or more.
-_WIDE_PREFIX = 0x1D
 # Unicorn's numbers of the exceptions that code without interrupts can raise (QEMU, target/arm/cpu.h).
 _EXCEPTIONS = {
     1: "an undefined instruction",
@@ -247,19 +244,6 @@ class Machine:
         return tuple(
             Mark(mark.argument, mark.entry_instructions, mark.entry_cycles, mark.return_instructions, mark.return_cycles) for mark in marks
         )
-
-    def executions(self) -> dict[int, int]:
-        """How often each instruction has run, by its address."""
-        rows = (MachineBlock * self._library.machine_executions(self._handle, None, 0))()
-        self._library.machine_executions(self._handle, rows, len(rows))
-        counts: Counter[int] = Counter()
-        for row in rows:
-            code = self.read_memory(row.address, row.size)
-            at = 0
-            while at < len(code):
-                counts[row.address + at] += row.executions
-                at += 4 if code[at + 1] >> 3 >= _WIDE_PREFIX else 2
-        return dict(counts)
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Bytes of a memory.

@@ -46,21 +46,6 @@ const machine_mark *machine_marks(const machine *self) {
     return self->marks.items;
 }
 
-size_t machine_executions(const machine *self, machine_block *rows, size_t capacity) {
-    size_t count = 0;
-    for (size_t i = 0; i < self->blocks.capacity; i++) {
-        const block *slot = &self->blocks.slots[i];
-        if (slot->size == 0) {
-            continue;
-        }
-        if (count < capacity) {
-            rows[count] = (machine_block){slot->address, slot->size, slot->executions};
-        }
-        count++;
-    }
-    return count;
-}
-
 uint64_t machine_clock_hz(const machine *self) {
     return self->peripherals.part->clock_hz ? self->peripherals.part->clock_hz(&self->peripherals) : 0;
 }

@@ -70,12 +70,6 @@ class MachineAccess(c.Structure):
     )
 
 
-class MachineBlock(c.Structure):
-    """`machine_block` of machine.h."""
-
-    _fields_ = (("address", c.c_uint32), ("size", c.c_uint32), ("executions", c.c_uint64))
-
-
 _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "machine_create": (c.c_void_p, (c.c_char_p, c.c_uint32, c.c_double)),
     "machine_destroy": (None, (c.c_void_p,)),
@@ -101,7 +95,6 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "machine_mark_count": (c.c_size_t, (c.c_void_p,)),
     "machine_marks": (c.POINTER(MachineMark), (c.c_void_p,)),
     "machine_forget_marks": (None, (c.c_void_p,)),
-    "machine_executions": (c.c_size_t, (c.c_void_p, c.POINTER(MachineBlock), c.c_size_t)),
     "machine_clock_hz": (c.c_uint64, (c.c_void_p,)),
 }
 
