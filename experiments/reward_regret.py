@@ -7,9 +7,8 @@ them; its regret is the test accuracy of the best net under T, minus that of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from hilnas.experiments.catalogue import option
 from hilnas.experiments.nasbench201 import DEVICES, TEST, evaluator_of, latency_limit, open_table, run_search
 from hilnas.experiments.report import Report, Table
-from hilnas.experiments.statistics import interval
+from hilnas.experiments.statistics import Interval, interval
 from hilnas.nas.evaluators.table import TableEvaluator
 from hilnas.nas.metrics import Budget, FloatArray
 from hilnas.nas.rewards import REWARDS, log_limit_for
@@ -84,6 +83,23 @@ class Setting:
         return float(100.0 * (self.test[self.feasible].max() - self.test[best]))
 
 
+@dataclass(frozen=True)
+class Row:
+    """A method under one setting: its regrets in points at each checkpoint, how likely random search's last ones are as low, the
+    setting's `selection_regret`, and how many seeds found the net with the best validation accuracy."""
+
+    device: str
+    percentile: int
+    limit_s: float
+    method: str
+    test_regret: tuple[Interval, ...]
+    validation_regret: tuple[Interval, ...]
+    p_test: float
+    p_validation: float
+    selection_regret: float
+    found_best: int
+
+
 def _replicated(reward: str, ppo: bool, evaluator: TableEvaluator, budget: Budget, seeds: int) -> NDArray[np.int64]:
     """All seeds of a controller as one batch."""
     limit_s = budget.latency_s or 0.0
@@ -129,7 +145,7 @@ def run(options: Options) -> Report:
             Setting(device, percent, evaluator, latency_limit(f"{percent}%", evaluator), table.column(TEST) / 100.0)
             for percent in PERCENTILES
         ]
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     with progress("searches", total=len(settings) * len(METHODS)) as advance:
         for setting in settings:
             cells = {}
@@ -139,27 +155,27 @@ def run(options: Options) -> Report:
             rows += [_row(setting, name, cells[name], cells["random"]) for name in METHODS]
     return Report(
         title=f"Regret on NAS-Bench-201, CIFAR-100, {options.seeds} seeds",
-        document={"seeds": options.seeds, "checkpoints": list(CHECKPOINTS), "rows": rows},
+        document={"seeds": options.seeds, "checkpoints": list(CHECKPOINTS), "rows": [asdict(row) for row in rows]},
         tables=(_table(rows),),
         findings=_findings(rows),
     )
 
 
-def _row(setting: Setting, method: str, cells: NDArray[np.int64], random: NDArray[np.int64]) -> dict[str, Any]:
+def _row(setting: Setting, method: str, cells: NDArray[np.int64], random: NDArray[np.int64]) -> Row:
     test, validation = zip(*(setting.regrets(cells, samples) for samples in CHECKPOINTS), strict=True)
     baseline = setting.regrets(random, CHECKPOINTS[-1])
-    return {
-        "device": setting.device,
-        "percentile": setting.percentile,
-        "limit_s": setting.limit_s,
-        "method": method,
-        "test_regret": [interval(values).as_dict() for values in test],
-        "validation_regret": [interval(values).as_dict() for values in validation],
-        "p_test": _p_value(test[-1], baseline[0]),
-        "p_validation": _p_value(validation[-1], baseline[1]),
-        "selection_regret": setting.selection_regret(),
-        "found_best": int((validation[-1] == 0.0).sum()),
-    }
+    return Row(
+        device=setting.device,
+        percentile=setting.percentile,
+        limit_s=setting.limit_s,
+        method=method,
+        test_regret=tuple(interval(values) for values in test),
+        validation_regret=tuple(interval(values) for values in validation),
+        p_test=_p_value(test[-1], baseline[0]),
+        p_validation=_p_value(validation[-1], baseline[1]),
+        selection_regret=setting.selection_regret(),
+        found_best=int((validation[-1] == 0.0).sum()),
+    )
 
 
 def _p_value(regrets: FloatArray, random: FloatArray) -> float:
@@ -169,14 +185,11 @@ def _p_value(regrets: FloatArray, random: FloatArray) -> float:
     return float(mannwhitneyu(regrets, random, alternative="less").pvalue)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    def cell(regret: dict[str, float]) -> str:
-        return f"{regret['mean']:.2f} [{regret['low']:.2f}, {regret['high']:.2f}]"
-
+def _table(rows: list[Row]) -> Table:
     lines = tuple(
         (
-            *(row["device"], row["percentile"], f"{row['limit_s'] * 1e3:.2f}", row["method"], *map(cell, row["test_regret"])),
-            *(cell(row["validation_regret"][-1]), f"{row['p_test']:.1e}", f"{row['p_validation']:.1e}"),
+            *(row.device, row.percentile, f"{row.limit_s * 1e3:.2f}", row.method, *(f"{regret:.2f}" for regret in row.test_regret)),
+            *(f"{row.validation_regret[-1]:.2f}", f"{row.p_test:.1e}", f"{row.p_validation:.1e}"),
         )
         for row in rows
     )
@@ -185,44 +198,40 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     return Table("regret", "Regret in points: mean [95 % interval]", (*columns, last, "p test < random", "p validation < random"), lines)
 
 
-def _findings(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+def _findings(rows: list[Row]) -> tuple[str, ...]:
     """Where the controllers beat random search, and where they do not, with the reason."""
-    ours = [row for row in rows if row["method"] in CONTROLLERS]
-    random = {(row["device"], row["percentile"]): row for row in rows if row["method"] == "random"}
+    ours = [row for row in rows if row.method in CONTROLLERS]
+    random = {(row.device, row.percentile): row for row in rows if row.method == "random"}
+    seen = [row for row in ours if row.p_validation >= SIGNIFICANCE]
+    unseen = [row for row in ours if row.p_test >= SIGNIFICANCE]
     lines = []
-    for judged, words, why in (
-        ("p_validation", "validation regret (what the search sees)", _missed_by_few),
-        ("p_test", "test regret", _misled_by_validation),
+    for worse, words, why in (
+        (seen, "validation regret (what the search sees)", _missed_by_few),
+        (unseen, "test regret", _misled_by_validation),
     ):
-        worse = [row for row in ours if row[judged] >= SIGNIFICANCE]
         lines.append(
             f"By {words} the controller beats random search at {CHECKPOINTS[-1]:,} samples (p < {SIGNIFICANCE}) in "
             f"{len(ours) - len(worse)} of {len(ours)} settings."
         )
         lines += [
-            f"By {words} not on {row['device']} at {row['percentile']} %, {row['method']}: "
-            + why(row, random[row["device"], row["percentile"]])
+            f"By {words} not on {row.device} at {row.percentile} %, {row.method}: {why(row, random[row.device, row.percentile])}"
             for row in worse
         ]
     return tuple(lines)
 
 
-def _last(row: dict[str, Any], judged: str) -> float:
-    return float(row[judged][-1]["mean"])
-
-
-def _missed_by_few(row: dict[str, Any], random: dict[str, Any]) -> str:
+def _missed_by_few(row: Row, random: Row) -> str:
     """Why a controller does not beat random search on what both see."""
     return (
-        f"validation regret {_last(row, 'validation_regret'):.3f}, random's {_last(random, 'validation_regret'):.3f}; {row['found_best']} "
-        f"of its seeds drew the best net, and so did {random['found_best']} of random search, which draws a third of the space."
+        f"validation regret {row.validation_regret[-1].mean:.3f}, random's {random.validation_regret[-1].mean:.3f}; {row.found_best} "
+        f"of its seeds drew the best net, and so did {random.found_best} of random search, which draws a third of the space."
     )
 
 
-def _misled_by_validation(row: dict[str, Any], random: dict[str, Any]) -> str:
+def _misled_by_validation(row: Row, random: Row) -> str:
     """Why a controller does not beat random search on test accuracy, which neither sees."""
     return (
-        f"test regret {_last(row, 'test_regret'):.2f}, random's {_last(random, 'test_regret'):.2f}; validation regret "
-        f"{_last(row, 'validation_regret'):.2f} and {_last(random, 'validation_regret'):.2f}. The net with the best validation accuracy, "
-        f"found by {row['found_best']} seeds, has itself a test regret of {row['selection_regret']:.2f}."
+        f"test regret {row.test_regret[-1].mean:.2f}, random's {random.test_regret[-1].mean:.2f}; validation regret "
+        f"{row.validation_regret[-1].mean:.2f} and {random.validation_regret[-1].mean:.2f}. The net with the best validation accuracy, "
+        f"found by {row.found_best} seeds, has itself a test regret of {row.selection_regret:.2f}."
     )
