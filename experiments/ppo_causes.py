@@ -10,7 +10,7 @@ from typing import Any
 from hilnas.experiments.catalogue import option
 from hilnas.experiments.report import Report, Table
 from hilnas.experiments.study1 import LIMITS, folder_of, open_study
-from hilnas.experiments.study1_ppo import Agent, Judged, curves_figure, train_agents
+from hilnas.experiments.study1_ppo import Agent, Judged, Measures, curves_figure, train_agents
 from hilnas.nas.environment import Task
 from hilnas.nas.objective import penalised_accuracy
 from hilnas.nas.searches.ppo import PpoTraining
@@ -102,23 +102,24 @@ def run(options: Options) -> Report:
         for seed in range(options.seeds)
     ]
     judged = train_agents(agents, options.processes or None, options.ray)
-    rows = [{"agent": agent.label, **one.measures(), "outcome": one.outcome()} for agent, one in zip(agents, judged, strict=True)]
+    rows = list(zip([agent.label for agent in agents], judged, strict=True))
     return Report(
         title=f"Study 1: causes of PPO's collapse, {options.steps:,} and {options.repaired_steps:,} steps (accuracies are predicted)",
-        document={"limits": list(LIMITS), "rows": rows},
-        tables=(_table(rows, judged),),
+        document={"limits": list(LIMITS), "rows": [{"agent": label, **one.as_dict()} for label, one in rows]},
+        tables=(_table(rows),),
         figures={"ppo_curves": curves_figure(agents, judged)},
     )
 
 
-def _table(rows: list[dict[str, Any]], judged: list[Judged]) -> Table:
-    lines = tuple(
-        (
-            *(row["agent"], row["networks"], f"{row['any_violation_rate']:.2f}", f"{row['valid_mean_accuracy']:.4f}"),
-            *(f"{one.accuracy:.4f}/{one.latency_s:.2f}{'' if one.feasible else '!'}" for one in outcome.episodes),
-            row["outcome"],
-        )
-        for row, outcome in zip(rows, judged, strict=True)
-    )
+def _table(rows: list[tuple[str, Judged]]) -> Table:
     columns = ("switched off", "nets", "violation rate", "mean accuracy", *(f"T = {limit}" for limit in LIMITS), "outcome")
+    lines = tuple(_cells(label, judged, judged.measures()) for label, judged in rows)
     return Table("causes", "Predicted accuracy / latency in s at each T; ! violates a limit", columns, lines)
+
+
+def _cells(label: str, judged: Judged, measures: Measures) -> tuple[object, ...]:
+    return (
+        *(label, measures.networks, f"{measures.any_violation_rate:.2f}", f"{measures.valid_mean_accuracy:.4f}"),
+        *(f"{one.accuracy:.4f}/{one.latency_s:.2f}{'' if one.feasible else '!'}" for one in judged.episodes),
+        judged.outcome(),
+    )

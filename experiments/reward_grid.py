@@ -5,28 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from hilnas.experiments.catalogue import option
-from hilnas.experiments.ppo_grid import MEASURED_COLUMNS, findings, measured_cells
-from hilnas.experiments.report import Report, Table
+from hilnas.experiments.report import Report
 from hilnas.experiments.study1 import folder_of, open_study
-from hilnas.experiments.study1_ppo import Agent, Judged, curves_figure, train_agents
+from hilnas.experiments.study1_ppo import Agent, GridRow, Judged, Published, curves_figure, grid_findings, grid_table, train_agents
 from hilnas.nas.environment import Task
 from hilnas.nas.objective import StudyScore
 from hilnas.nas.searches.ppo import PpoTraining
 
 PUBLISHED = {
-    (3.0, 1.0, 4.0): (0.265, 0.0, 0.718, 0.725),
-    (3.0, 0.5, 6.0): (0.137, 0.0, 0.718, 0.725),
-    (5.0, 1.0, 4.0): (0.265, 0.0, 0.718, 0.725),
-    (5.0, 0.5, 4.0): (0.265, 0.0, 0.718, 0.725),
-    (3.0, 0.5, 4.0): (0.265, 0.0, 0.718, 0.725),
-    (5.0, 1.0, 6.0): (0.137, 0.0, 0.718, 0.725),
-    (5.0, 0.5, 6.0): (0.137, 0.0, 0.718, 0.725),
-    (3.0, 1.0, 6.0): (0.0, 1.0, 0.0, 0.0),
+    (3.0, 1.0, 4.0): Published(0.265, 0.0, 0.718, 0.725),
+    (3.0, 0.5, 6.0): Published(0.137, 0.0, 0.718, 0.725),
+    (5.0, 1.0, 4.0): Published(0.265, 0.0, 0.718, 0.725),
+    (5.0, 0.5, 4.0): Published(0.265, 0.0, 0.718, 0.725),
+    (3.0, 0.5, 4.0): Published(0.265, 0.0, 0.718, 0.725),
+    (5.0, 1.0, 6.0): Published(0.137, 0.0, 0.718, 0.725),
+    (5.0, 0.5, 6.0): Published(0.137, 0.0, 0.718, 0.725),
+    (3.0, 1.0, 6.0): Published(0.0, 1.0, 0.0, 0.0),
 }
-"""beta, gamma and alpha to mean total reward, violation rate, mean and maximum valid accuracy."""
+"""By beta, gamma and alpha."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +65,13 @@ def run(options: Options) -> Report:
     rows = [_row(score, agent, one) for (score, _), agent, one in zip(product(scores, range(options.seeds)), agents, judged, strict=True)]
     return Report(
         title=f"Study 1, Table 4: PPO, {options.steps:,} steps, lr 3e-4, clip .2, ent .01 (accuracies are predicted)",
-        document={"rows": rows},
-        tables=(_table(rows),),
-        findings=findings(judged),
+        document={"rows": [row.as_dict() for row in rows]},
+        tables=(grid_table("table4", ("beta", "gamma", "alpha", "seed"), rows),),
+        findings=grid_findings(judged),
         figures={"ppo_curves": curves_figure(agents, judged)},
     )
 
 
-def _row(score: StudyScore, agent: Agent, one: Judged) -> dict[str, Any]:
-    names = ("published_reward", "published_violation_rate", "published_mean_accuracy", "published_max_accuracy")
-    published = PUBLISHED[score.beta, score.gamma, score.alpha]
-    return {
-        "beta": score.beta,
-        "gamma": score.gamma,
-        "alpha": score.alpha,
-        "seed": agent.seed,
-        **one.measures(),
-        "outcome": one.outcome(),
-        **dict(zip(names, published, strict=True)),
-    }
-
-
-def _table(rows: list[dict[str, Any]]) -> Table:
-    lines = tuple((row["beta"], row["gamma"], row["alpha"], row["seed"], *measured_cells(row)) for row in rows)
-    return Table("table4", "Measured (published)", ("beta", "gamma", "alpha", "seed", *MEASURED_COLUMNS), lines)
+def _row(score: StudyScore, agent: Agent, judged: Judged) -> GridRow:
+    parameters = {"beta": score.beta, "gamma": score.gamma, "alpha": score.alpha, "seed": agent.seed}
+    return GridRow(parameters, judged, PUBLISHED[score.beta, score.gamma, score.alpha])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -66,6 +65,25 @@ class Sampled:
         return last
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Both rewards on one device, and their differences, paired by seed: positive is in favour of the study's claim.
+
+    What is there by reward has the name of each; the fraction is of the samples that MnasNet's reward takes.
+    """
+
+    device: str
+    limit_s: float
+    reward: str
+    crossing: dict[str, Interval]
+    earlier: Interval
+    earlier_fraction: float
+    more_50_60: Interval
+    more_60_70: Interval
+    last_bin_accuracy: dict[str, float]
+    last_bin_latency_s: dict[str, float]
+
+
 def run(options: Options) -> Report:
     """Samples with both rewards on every device and compares them.
 
@@ -87,7 +105,10 @@ def run(options: Options) -> Report:
     comparisons = [_compare(*pair) for pair in pairs]
     return Report(
         title=f"Study 2: two rewards for a latency limit, {options.seeds} seeds, {options.samples:,} samples, T at {options.limit}",
-        document={"seeds": options.seeds, "samples": options.samples, "rows": comparisons, "claim": _claim(comparisons)},
+        document={
+            **{"seeds": options.seeds, "samples": options.samples},
+            **{"rows": [asdict(comparison) for comparison in comparisons], "claim": _claim(comparisons)},
+        },
         tables=(_counts_table(pairs), _bins_table(pairs)),
         findings=(*(_finding(comparison) for comparison in comparisons), _claim(comparisons)),
         figures={f"figure6_{pair[0].device}": _heat_map(pair) for pair in pairs}
@@ -101,43 +122,42 @@ def _sample(device: str, reward: str, limit_s: float, evaluator: TableEvaluator,
     return Sampled(device, reward, limit_s, evaluator.accuracy[cells], evaluator.latency_s[cells])
 
 
-def _compare(mnasnet: Sampled, study: Sampled) -> dict[str, Any]:
-    """Both rewards and their difference, paired by seed: positive is in favour of the study's claim."""
+def _compare(mnasnet: Sampled, study: Sampled) -> Comparison:
     earlier = mnasnet.crossings() - study.crossings()
     more = [study_count - other for study_count, other in zip(study.counts(), mnasnet.counts(), strict=True)]
     end = slice(-1, None)
-    return {
-        "device": study.device,
-        "limit_s": study.limit_s,
-        "reward": study.reward,
-        "crossing": {one.reward: interval(one.crossings()).as_dict() for one in (mnasnet, study)},
-        "earlier": interval(earlier).as_dict(),
-        "earlier_fraction": float(earlier.mean() / mnasnet.crossings().mean()),
-        "more_50_60": interval(more[0]).as_dict(),
-        "more_60_70": interval(more[1]).as_dict(),
-        "last_bin_accuracy": {one.reward: float(one.binned(one.accuracy)[:, end].mean()) for one in (mnasnet, study)},
-        "last_bin_latency_s": {one.reward: float(one.binned(one.latency_s)[:, end].mean()) for one in (mnasnet, study)},
-    }
-
-
-def _finding(row: dict[str, Any]) -> str:
-    return (
-        f"{row['device']}, T = {row['limit_s'] * 1e3:.2f} ms: with the study's reward mean latency falls under T "
-        f"{Interval(**row['earlier']):.0f} samples earlier ({row['earlier_fraction']:.0%}; study: 750, 16%); nets under T with accuracy "
-        f"50-60 %: {Interval(**row['more_50_60']):+.0f} (study: +121), 60-70 %: {Interval(**row['more_60_70']):+.0f} (study: +223)."
+    return Comparison(
+        device=study.device,
+        limit_s=study.limit_s,
+        reward=study.reward,
+        crossing={one.reward: interval(one.crossings()) for one in (mnasnet, study)},
+        earlier=interval(earlier),
+        earlier_fraction=float(earlier.mean() / mnasnet.crossings().mean()),
+        more_50_60=interval(more[0]),
+        more_60_70=interval(more[1]),
+        last_bin_accuracy={one.reward: float(one.binned(one.accuracy)[:, end].mean()) for one in (mnasnet, study)},
+        last_bin_latency_s={one.reward: float(one.binned(one.latency_s)[:, end].mean()) for one in (mnasnet, study)},
     )
 
 
-def _claim(rows: list[dict[str, Any]]) -> str:
+def _finding(row: Comparison) -> str:
+    return (
+        f"{row.device}, T = {row.limit_s * 1e3:.2f} ms: with the study's reward mean latency falls under T "
+        f"{row.earlier:.0f} samples earlier ({row.earlier_fraction:.0%}; study: 750, 16%); nets under T with accuracy "
+        f"50-60 %: {row.more_50_60:+.0f} (study: +121), 60-70 %: {row.more_60_70:+.0f} (study: +223)."
+    )
+
+
+def _claim(rows: list[Comparison]) -> str:
     """Whether each part of the claim holds on every device: the whole interval of the difference is above 0."""
     parts = []
-    for key, words in (
-        ("earlier", "latency under T earlier"),
-        ("more_50_60", "more nets of 50-60 %"),
-        ("more_60_70", "more nets of 60-70 %"),
+    for words, differences in (
+        ("latency under T earlier", [row.earlier for row in rows]),
+        ("more nets of 50-60 %", [row.more_50_60 for row in rows]),
+        ("more nets of 60-70 %", [row.more_60_70 for row in rows]),
     ):
-        holds = [row["device"] for row in rows if row[key]["low"] > 0]
-        fails = [row["device"] for row in rows if row[key]["high"] < 0]
+        holds = [row.device for row, difference in zip(rows, differences, strict=True) if difference.low > 0]
+        fails = [row.device for row, difference in zip(rows, differences, strict=True) if difference.high < 0]
         verdict = "holds on every device" if len(holds) == len(rows) else f"holds on {', '.join(holds) or 'none'}"
         parts.append(f"{words}: {verdict}" + (f", the opposite on {', '.join(fails)}" if fails else ""))
     return "Published claim, by 95 % intervals. " + "; ".join(parts) + "."

@@ -8,8 +8,9 @@ import pytest
 
 from hilnas.errors import InputError
 from hilnas.experiments import compare, ga_sweep, ppo_causes, ppo_grid, predictors, reward_grid
+from hilnas.experiments.report import Report
 from hilnas.experiments.study1 import BEST_KNOWN, LIMITS, budget, open_study
-from hilnas.experiments.study1_ppo import ADAPTS, SMALL_NET, VIOLATING_NET, Judged
+from hilnas.experiments.study1_ppo import ADAPTS, SMALL_NET, VIOLATING_NET, Agent, Judged, curves_figure, train_agents
 from hilnas.nas.environment import Task
 from hilnas.nas.searches.ppo import Episode, PpoTraining
 
@@ -52,12 +53,11 @@ def test_study_ga_stays_within_its_evaluations_and_near_its_published_mean(seed_
 
 
 def test_ppo_experiments_train_judge_and_report(seed_folder: Path, tmp_path: Path) -> None:
-    agent = ppo_grid.Agent("short", Task(), PpoTraining(steps=512, rollout=256, batch=128), 0, seed_folder)
-    judged = ppo_grid.train_agents([agent], 1, None)[0]
-    measures = judged.measures()
-    assert len(judged.episodes) == 6 and 1 <= measures["networks"] <= 6
+    agent = Agent("short", Task(), PpoTraining(steps=512, rollout=256, batch=128), 0, seed_folder)
+    judged = train_agents([agent], 1, None)[0]
+    assert len(judged.episodes) == 6 and 1 <= judged.measures().networks <= 6
     assert judged.outcome() != ADAPTS
-    report = ga_sweep.Report("t", {}, figures={"curves": ppo_grid.curves_figure([agent], [judged])})
+    report = Report("t", {}, figures={"curves": curves_figure([agent], [judged])})
     report.write(tmp_path)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
