@@ -11,7 +11,6 @@ from hilnas.cli.output import json_option, print_json, print_table
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_NAMES = {"latency_s": "latency", "flash_bytes": "flash", "sram_bytes": "SRAM"}
 
 
 @click.command()
@@ -58,7 +57,7 @@ def command(
     import json
 
     from hilnas.files import check_writable, write_atomically
-    from hilnas.nas.limits import parse_budget
+    from hilnas.nas.limits import METRIC_WORDS, parse_budget
     from hilnas.nas.searches.job import SearchJob, report, run_searches
     from hilnas.nas.searches.run import RunSettings
 
@@ -80,7 +79,7 @@ def command(
         ("metric", "predicted", "deviation", "limit"),
         (
             (
-                _NAMES.get(metric, metric),
+                METRIC_WORDS.get(metric, metric),
                 *(_shown(metric, value) for value in (mean, found.standard_deviation[metric], found.budget.get(metric))),
             )
             for metric, mean in found.predicted.items()

@@ -20,6 +20,7 @@ from hilnas.firmware.lower import Program
 from hilnas.firmware.packing import CLOSE, Buffer, Packing, Placed, arenas_of
 from hilnas.firmware.row_geometry import rows_read
 from hilnas.firmware.segments import Cuts, Lives, Segment, activations, lower_bound, ring_sizes, tensor_lives
+from hilnas.limits import show_limit
 
 ADDED_SHARE = 0.05
 """Of the instructions: what streaming may add."""
@@ -146,7 +147,7 @@ def plan_fastest(program: Program, memories: Mapping[str, int], arena_bytes: int
     if nearest.arena_bytes <= arena_bytes:
         return nearest
     raise BudgetError(
-        f"no memory plan keeps the arenas within {arena_bytes} bytes; the nearest takes {nearest.arena_bytes}",
+        f"no memory plan keeps the arenas within {show_limit('sram', arena_bytes)}; the nearest takes {nearest.arena_bytes} bytes",
         "Allow that much, or take a smaller model.",
     )
 

@@ -1,4 +1,4 @@
-"""Limits as text: a number with its unit, the same wherever a user gives one."""
+"""Limits as text: a number with its unit, the same wherever a user gives one or is told of one."""
 
 from __future__ import annotations
 
@@ -26,6 +26,28 @@ def parse_limit(key: str, text: str) -> float:
     if match is None or match[2].lower() not in units:
         raise InputError(f"{text!r} is no limit for {key}", f"Give a number with one of the units: {', '.join(UNITS[key])}.")
     return _positive(key, match[1]) * units[match[2].lower()]
+
+
+def show_limit(key: str, limit: float) -> str:
+    """A limit in the unit in which it is shortest, which is the one that people write it in: 0.9 s, 25 ms, 20 KiB."""
+    return _in_unit(key, limit, _unit_of(key, limit), digits=12)
+
+
+def show_against(key: str, value: float, limit: float) -> str:
+    """A value beside its limit, in the limit's unit: `1.23 s (limit 0.9 s)`."""
+    return f"{_in_unit(key, value, _unit_of(key, limit), digits=6)} (limit {show_limit(key, limit)})"
+
+
+def _unit_of(key: str, limit: float) -> str:
+    def length(unit: str) -> tuple[bool, int]:
+        text = _in_unit(key, limit, unit, digits=12)
+        return "e" in text.split()[0], len(text)
+
+    return min(UNITS[key], key=length)
+
+
+def _in_unit(key: str, value: float, unit: str, digits: int) -> str:
+    return f"{value / UNITS[key][unit]:.{digits}g} {unit}"
 
 
 def _positive(key: str, text: str) -> float:

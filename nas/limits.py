@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hilnas.errors import InputError
-from hilnas.limits import parse_limit
+from hilnas.limits import parse_limit, show_against, show_limit
 from hilnas.nas.metrics import Budget
 
 _FIELDS = {"latency": "latency_s", "flash": "flash_bytes", "sram": "sram_bytes"}
+_KEYS = {name: key for key, name in _FIELDS.items()}
+METRIC_WORDS = {"latency_s": "latency", "flash_bytes": "flash", "sram_bytes": "SRAM"}
+"""What people read in place of a metric's name."""
 
 
 def parse_budget(text: str) -> Budget:
@@ -25,3 +30,14 @@ def parse_budget(text: str) -> Budget:
             raise InputError(f"the budget limits {key} twice", "Give each limit once.")
         limits[name] = parse_limit(key, value)
     return Budget(**limits)
+
+
+def show_budget(budget: Budget) -> str:
+    """The limits as people write them: `latency 0.9 s, flash 1.4 MB`."""
+    return ", ".join(f"{METRIC_WORDS[name]} {show_limit(_KEYS[name], limit)}" for name, limit in budget.limits().items())
+
+
+def show_against_budget(budget: Budget, values: Mapping[str, float]) -> str:
+    """Values by metric beside their limits: `latency 1.23 s (limit 0.9 s)`. Those without a limit are left out."""
+    limits = {name: limit for name, limit in budget.limits().items() if name in values}
+    return ", ".join(f"{METRIC_WORDS[name]} {show_against(_KEYS[name], values[name], limit)}" for name, limit in limits.items())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.errors import BudgetError
+from hilnas.nas.limits import show_against_budget
 from hilnas.nas.metrics import Budget, Estimate, Metrics
 from hilnas.nas.search import Predictor
 from hilnas.nas.searches.ga import GeneticSearch
@@ -96,9 +97,7 @@ def _ranking(metrics: Metrics) -> NDArray[np.int64]:
 
 def _nothing_meets(budget: Budget, metrics: Metrics) -> BudgetError:
     nearest = int(np.argmin(budget.overrun(metrics).sum(axis=1)))
-    one = metrics[np.array([nearest])]
-    estimates = dict(one)
-    parts = [f"{name} {estimates[name].mean[0]:.6g} (limit {limit:.6g})" for name, limit in budget.limits().items()]
+    predicted = show_against_budget(budget, {name: estimate.mean[nearest] for name, estimate in metrics})
     return BudgetError(
-        f"none of {len(metrics)} nets meets the budget; the nearest is predicted at {', '.join(parts)}", "Loosen the limit that it exceeds."
+        f"none of {len(metrics)} nets meets the budget; the nearest is predicted at {predicted}", "Loosen the limit that it exceeds."
     )

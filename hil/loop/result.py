@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from hilnas.errors import BudgetError
+from hilnas.nas.limits import show_against_budget
 from hilnas.nas.metrics import METRIC_NAMES, Budget, Metrics
 
 AGREEMENT = 0.05
@@ -128,8 +129,7 @@ class LoopResult:
         """
         best = self.best_candidate
         if not best.meets_budget:
-            limits = self.budget.budget.limits()
-            figures = ", ".join(f"{name} {getattr(best.measured, name):.6g} (limit {limit:.6g})" for name, limit in limits.items())
+            figures = show_against_budget(self.budget.budget, asdict(best.measured))
             raise BudgetError(
                 f"no candidate meets the budget when measured; the nearest is {best.name}: {figures}",
                 "Loosen the limit that it exceeds, or allow more rounds.",

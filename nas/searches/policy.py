@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.errors import BudgetError, InputError
+from hilnas.nas.limits import show_budget
 from hilnas.nas.metrics import Budget, FloatArray, Metrics
 from hilnas.nas.search import Predictor
 from hilnas.nas.space import Architectures, SearchSpace
@@ -77,7 +78,7 @@ class ConditionedPolicy:
         met = budget.is_met(metrics, margin)
         if not met.any():
             raise BudgetError(
-                f"neither the policy's most probable architecture nor {SAMPLES_AT_DEPLOYMENT} samples meet {budget}",
+                f"neither the policy's most probable architecture nor {SAMPLES_AT_DEPLOYMENT} samples meet {show_budget(budget)}",
                 "Train the policy longer, or for limits nearer to this one.",
             )
         best = int(np.argmax(np.where(met, metrics.accuracy.mean, -np.inf)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hilnas.errors import BudgetError, InputError
 from hilnas.files import read_input, write_atomically
+from hilnas.nas.limits import show_against_budget
 from hilnas.nas.metrics import Budget, Metrics
 from hilnas.nas.predictors.counted import CountedPredictor
 from hilnas.nas.search import Predictor, Search
@@ -62,13 +63,14 @@ class SearchResult:
         if self.meets_budget:
             return self
         overrun = budget.overrun(self.metrics)[0]
-        missed = (
-            f"{name} {float(getattr(self.metrics, name).mean[0]):.6g} (limit {limit:.6g})"
-            for (name, limit), over in zip(budget.limits().items(), overrun, strict=True)
+        missed = {
+            name: float(getattr(self.metrics, name).mean[0])
+            for name, over in zip(budget.limits(), overrun, strict=True)
             if over > 0 or not overrun.any()
-        )
+        }
         raise BudgetError(
-            f"no architecture of {self.evaluations:,} meets the budget; the nearest has {', '.join(missed)}: {self.architecture.tolist()}",
+            f"no architecture of {self.evaluations:,} meets the budget; the nearest has {show_against_budget(budget, missed)}: "
+            f"{self.architecture.tolist()}",
             "Relax the limits it misses, lower the margin, or give more evaluations.",
         )
 

@@ -185,7 +185,7 @@ def test_the_fastest_plan_within_a_limit_adds_less_than_the_smallest() -> None:
 
 def test_a_limit_that_no_plan_keeps_is_answered_with_the_nearest() -> None:
     program = lower(two_layers(), KernelSet.PORTABLE)
-    with pytest.raises(BudgetError, match="within 8000 bytes; the nearest takes 8400"):
+    with pytest.raises(BudgetError, match="within 8 kB; the nearest takes 8400 bytes"):
         plan_fastest(program, {"ram": 10**6}, 8_000)
 
 

@@ -88,7 +88,7 @@ def test_a_budget_that_nothing_meets_names_the_nearest(finished_run: RunFolder, 
     (folder.path / "run.json").unlink()
     asked = finished_run.description().configuration
     folder.create(replace(asked, limits=Budget(latency_s=1.0, flash_bytes=1000, sram_bytes=2.5e5)))
-    with pytest.raises(BudgetError, match=r"nearest .* flash_bytes \d+ \(limit 1000\)"):
+    with pytest.raises(BudgetError, match=r"nearest .* flash \S+ kB \(limit 1 kB\), SRAM \S+ kB \(limit 250 kB\)"):
         resume_run(folder, workers=1, say=lambda line: None)
 
 

@@ -50,5 +50,5 @@ def test_the_same_seed_proposes_the_same() -> None:
 
 
 def test_a_budget_that_nothing_meets_names_the_nearest_net() -> None:
-    with pytest.raises(BudgetError, match=r"nearest is predicted at latency_s \S+ \(limit 1e-09\)"):
+    with pytest.raises(BudgetError, match=r"nearest is predicted at latency \S+ us \(limit 0\.001 us\)"):
         propose(SPACE, Work(), Budget(latency_s=1e-9), NONE, 4, 300, seed=0)
