@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from hilnas.cli.group import Group
 from hilnas.cli.output import json_option, print_json, print_table
 
 ROWS_SHOWN = 60
 """Of each table, on a terminal."""
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Lists and runs the published experiments.
 
@@ -37,7 +38,7 @@ def list_experiments(as_json: bool) -> None:
         print_table("experiments", ("name", "reproduces"), EXPERIMENTS.items())
 
 
-class _Experiments(click.Group):
+class _Experiments(Group):
     """One command per experiment; its options are the fields of the experiment's `Options`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

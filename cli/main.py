@@ -10,8 +10,8 @@ import click
 
 from hilnas import __version__
 from hilnas import errors as e
+from hilnas.cli.group import Group
 from hilnas.extras import missing_package
-from hilnas.suggestion import did_you_mean
 
 VERBS = {
     "boards": "the boards, their memories, clocks and targets",
@@ -48,7 +48,7 @@ EXIT_CODES: tuple[tuple[type[e.HilnasError], int], ...] = (
 INTERRUPTED = 130
 
 
-class _Verbs(click.Group):
+class _Verbs(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
@@ -58,12 +58,6 @@ class _Verbs(click.Group):
         module = importlib.import_module(f"hilnas.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            raise click.UsageError(f"{error.message} {did_you_mean(args[0], VERBS)}".rstrip(), ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

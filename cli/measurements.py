@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hilnas.cli.group import Group
 from hilnas.cli.output import json_option, print_json, print_table
 
 _store = click.argument("store", type=click.Path(path_type=Path))
@@ -14,7 +15,7 @@ _board = click.option("--board", help="Only measurements on this board.")
 _target = click.option("--target", help="Only measurements by this target.")
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Lists, shows, exports and imports stored measurements. STORE is a run folder or a store file.
 

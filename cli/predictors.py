@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from hilnas.cli.group import Group
 from hilnas.cli.output import json_option, print_json, print_table
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Builds, evaluates and shows predictors.
 

@@ -50,9 +50,19 @@ def test_an_unknown_verb_is_wrong_usage() -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("mistyped", "meant"), [(("deplo",), "deploy"), (("boards", "nucleo-h743zi"), "nucleo-h743zi2")])
-def test_a_mistyped_name_is_recognised(mistyped: tuple[str, ...], meant: str) -> None:
-    result = hilnas(*mistyped)
+@pytest.mark.parametrize(
+    ("mistyped", "meant"),
+    [
+        ("deplo", "deploy"),
+        ("boards nucleo-h743zi", "nucleo-h743zi2"),
+        ("measurements lst", "list"),
+        ("predictors evalute", "evaluate"),
+        ("experiment rum", "run"),
+        ("experiment run reward-tabel", "reward-table"),
+    ],
+)
+def test_a_mistyped_name_is_recognised(mistyped: str, meant: str) -> None:
+    result = hilnas(*mistyped.split())
     assert result.returncode == 2
     assert f"Did you mean {meant}" in result.stderr
 
