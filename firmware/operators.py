@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hilnas.firmware import movement
+from hilnas.firmware import implied, movement
 from hilnas.firmware import operator_attributes as attributes
 from hilnas.firmware import operator_checks as checks
 from hilnas.firmware.graph import ITEM_SIZES, Attributes, Graph, Operator, Tensor
+
+Agreement = Callable[[list[int], list[Tensor | None], list[Tensor]], bool]
+"""Whether the values of a constant fit an operator's inputs and outputs."""
 
 
 @dataclass(frozen=True)
 class Argument:
     """What an operator takes at one position. `ranks` empty: any rank.
 
-    `implied`: the output's shape says it, so that it is not looked at. `repeated`: any number of it.
+    `implied`: the output's shape says it, and whether a constant agrees with that. `repeated`: any number of it.
     """
 
     role: str
@@ -26,7 +29,7 @@ class Argument:
     optional: bool = False
     ranks: tuple[int, ...] = ()
     per_channel: bool = False
-    implied: bool = False
+    implied: Agreement | None = None
     repeated: bool = False
 
 
@@ -53,7 +56,7 @@ class OperatorSpec:
     @property
     def implied(self) -> frozenset[int]:
         """The positions of inputs that the output's shape says."""
-        return frozenset(position for position, argument in enumerate(self.inputs) if argument.implied)
+        return frozenset(position for position, argument in enumerate(self.inputs) if argument.implied is not None)
 
 
 _ALL_TYPES = tuple(ITEM_SIZES)
@@ -68,8 +71,8 @@ def _constant(role: str, dtypes: tuple[str, ...] = ("int32", "int64")) -> Argume
     return Argument(role, dtypes, constant=True)
 
 
-def _implied(role: str) -> Argument:
-    return Argument(role, _ALL_TYPES, optional=True, implied=True)
+def _implied(role: str, agrees: Agreement) -> Argument:
+    return Argument(role, _ALL_TYPES, optional=True, implied=agrees)
 
 
 def _weights(rank: int, per_channel: bool = True) -> Argument:
@@ -105,7 +108,7 @@ def _moving(
 _SPECS = (
     OperatorSpec("ADD", *_EACH, "AddOptions", attributes.activated, checks.add_problems),
     OperatorSpec("AVERAGE_POOL_2D", (_IMAGE,), (_IMAGE,), "Pool2DOptions", attributes.pooling, checks.pooling_problems),
-    _moving("BROADCAST_TO", (_ANYTHING, _implied("shape")), None, movement.broadcast_to),
+    _moving("BROADCAST_TO", (_ANYTHING, _implied("shape", implied.shape)), None, movement.broadcast_to),
     _moving("CONCATENATION", (_PARTS,), "ConcatenationOptions", movement.concatenation, note="parts of one scale"),
     OperatorSpec("CONV_2D", _CONVOLUTION, (_IMAGE,), "Conv2DOptions", attributes.convolution, checks.convolution_problems),
     _moving("DEPTH_TO_SPACE", (Argument("image", _ALL_TYPES, ranks=(4,)),), "DepthToSpaceOptions", movement.depth_to_space),
@@ -115,7 +118,9 @@ _SPECS = (
     OperatorSpec(
         "DEQUANTIZE", (_VALUES,), (Argument("values", ("float32",)),), None, attributes.plain, checks.same_elements, "at an output"
     ),
-    OperatorSpec("EXPAND_DIMS", (_ANYTHING, _implied("axis")), (_ANYTHING,), None, attributes.plain, checks.reshape_problems),
+    OperatorSpec(
+        "EXPAND_DIMS", (_ANYTHING, _implied("axis", implied.new_axis)), (_ANYTHING,), None, attributes.plain, checks.reshape_problems
+    ),
     OperatorSpec(
         "FULLY_CONNECTED",
         (_VALUES, _weights(2), _BIAS),
@@ -157,13 +162,20 @@ _SPECS = (
     _unary("RELU6"),
     _unary("RELU_0_TO_1"),
     _unary("RELU_N1_TO_1"),
-    OperatorSpec("RESHAPE", (_ANYTHING, _implied("shape")), (_ANYTHING,), None, attributes.plain, checks.reshape_problems),
     OperatorSpec(
-        "RESIZE_BILINEAR", (_IMAGE, _implied("size")), (_IMAGE,), "ResizeBilinearOptions", attributes.resize, checks.resize_problems
+        "RESHAPE", (_ANYTHING, _implied("shape", implied.shape_but_one)), (_ANYTHING,), None, attributes.plain, checks.reshape_problems
+    ),
+    OperatorSpec(
+        "RESIZE_BILINEAR",
+        (_IMAGE, _implied("size", implied.image_size)),
+        (_IMAGE,),
+        "ResizeBilinearOptions",
+        attributes.resize,
+        checks.resize_problems,
     ),
     OperatorSpec(
         "RESIZE_NEAREST_NEIGHBOR",
-        (_IMAGE, _implied("size")),
+        (_IMAGE, _implied("size", implied.image_size)),
         (_IMAGE,),
         "ResizeNearestNeighborOptions",
         attributes.resize,
@@ -185,7 +197,9 @@ _SPECS = (
     ),
     _moving("SPACE_TO_DEPTH", (Argument("image", _ALL_TYPES, ranks=(4,)),), "SpaceToDepthOptions", movement.space_to_depth),
     _moving("SPLIT", (_constant("axis", ("int32",)), _ANYTHING), None, movement.split, _PARTS),
-    _moving("SPLIT_V", (_ANYTHING, _implied("sizes"), _constant("axis", ("int32",))), None, movement.split_sizes, _PARTS),
+    _moving(
+        "SPLIT_V", (_ANYTHING, _implied("sizes", implied.part_sizes), _constant("axis", ("int32",))), None, movement.split_sizes, _PARTS
+    ),
     OperatorSpec("SQUEEZE", (_ANYTHING,), (_ANYTHING,), None, attributes.plain, checks.reshape_problems),
     _moving(
         "STRIDED_SLICE",
@@ -221,7 +235,7 @@ _SPECS = (
     ),
     OperatorSpec(
         "TRANSPOSE_CONV",
-        (_implied("output shape"), _weights(4), _IMAGE, _BIAS),
+        (_implied("output shape", implied.shape), _weights(4), _IMAGE, _BIAS),
         (_IMAGE,),
         "TransposeConvOptions",
         attributes.transposed_convolution,
@@ -262,8 +276,15 @@ def argument_problems(spec: OperatorSpec, inputs: list[Tensor | None], outputs: 
         return
     padded = [*inputs, *[None] * (len(operands) - len(inputs))]
     for argument, tensor in (*zip(operands, padded, strict=True), *zip(results, outputs, strict=True)):
-        if not argument.implied:
+        if argument.implied is None:
             yield from _argument_problems(argument, tensor)
+    for argument, tensor in zip(operands, inputs, strict=False):
+        if argument.implied is not None and tensor is None:
+            yield f"its {argument.role} is no tensor"
+        elif argument.implied is not None and tensor is not None and tensor.data is not None:
+            values = [int(value) for value in tensor.data.ravel()]
+            if not argument.implied(values, inputs, outputs):
+                yield f"its {argument.role} {values} is not that of its output {', '.join(str(list(output.shape)) for output in outputs)}"
 
 
 def _repeated(arguments: tuple[Argument, ...], count: int) -> tuple[Argument, ...]:

@@ -236,16 +236,12 @@ class _Reader:
         spec = TABLE.get(name)
         if spec is None:
             raise Unsupported("this operator is not supported")
-        unnamed = [spec.inputs[position].role for position in sorted(spec.implied) if position < len(inputs) and inputs[position] is None]
-        if unnamed:
-            # The engine could do without; the reference kernels would read where nothing is.
-            raise Unsupported(f"its {', '.join(unnamed)} is no tensor")
-        inputs = [None if position in spec.implied else index for position, index in enumerate(inputs)]
         operands = [None if index is None else tensors[index] for index in inputs]
         results = [tensors[index] for index in outputs]
         problems = list(argument_problems(spec, operands, results))
         if problems:
             raise Unsupported("; ".join(problems))
+        inputs = [None if position in spec.implied else index for position, index in enumerate(inputs)]
         intermediates = self._intermediates(entry, tensors) if spec.has_intermediates else []
         attributes = spec.attributes(_options(entry, spec.options), operands, results + intermediates)
         if spec.order:
@@ -255,7 +251,10 @@ class _Reader:
     def _intermediates(self, entry: Any, tensors: list[Tensor]) -> list[Tensor]:
         count = self._count(entry.IntermediatesLength(), MAX_OPERANDS, "intermediate tensors")
         indices = [_index(int(entry.Intermediates(i)), len(tensors)) for i in range(count)]
-        return [tensors[index] for index in indices if index is not None]
+        intermediates = [tensors[index] for index in indices if index is not None]
+        if any(tensor.variable for tensor in intermediates):
+            raise Unsupported("an intermediate tensor is a state")
+        return intermediates
 
     def _operator_name(self, entry: Any) -> str:
         index = entry.OpcodeIndex()

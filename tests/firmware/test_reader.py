@@ -133,6 +133,48 @@ def test_an_operand_that_is_no_tensor_is_refused_where_the_engine_would_not_look
         read_model(builder.build([image], [out]))
 
 
+def reshaped(name: str, values: list[int], source: tuple[int, ...], target: tuple[int, ...], **options: object) -> bytes:
+    builder = ModelBuilder()
+    image, out = builder.tensor(source, scale=0.1), builder.tensor(target, scale=0.1)
+    builder.operator(name, [image, builder.constant(values)], [out], **options)
+    return builder.build([image], [out])
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target", "right", "wrong"),
+    [
+        ("RESHAPE", (1, 12), (3, 4), [[3, 4], [-1, 4], [3, -1]], [[4, 3], [12], [3, 4, 1]]),
+        ("RESHAPE", (1,), (), [[], [0]], [[1]]),
+        ("EXPAND_DIMS", (2, 3), (2, 1, 3), [[1], [-2]], [[0], [2], [-1], [9]]),
+        ("BROADCAST_TO", (1, 3), (2, 3), [[2, 3]], [[1, 3], [2, 2, 3]]),
+        ("RESIZE_BILINEAR", (1, 4, 4, 3), (1, 6, 5, 3), [[6, 5]], [[5, 6], [6, 6], [6]]),
+    ],
+)
+def test_a_constant_that_contradicts_the_outputs_shape_is_refused(
+    name: str, source: tuple[int, ...], target: tuple[int, ...], right: list[list[int]], wrong: list[list[int]]
+) -> None:
+    """TensorFlow Lite's kernels follow the constant, the engine the shape: they would compute something else."""
+    options = {"halfPixelCenters": True} if name == "RESIZE_BILINEAR" else {}
+    for values in right:
+        read_model(reshaped(name, values, source, target, **options))
+    for values in wrong:
+        with pytest.raises(ModelError, match="is not that of its output"):
+            read_model(reshaped(name, values, source, target, **options))
+
+
+@pytest.mark.parametrize(("sizes", "is_right"), [([2, 4], True), ([-1, 4], True), ([4, 2], False), ([6], False)])
+def test_sizes_of_parts_are_those_of_the_outputs(sizes: list[int], is_right: bool) -> None:
+    builder = ModelBuilder()
+    image, first, second = (builder.tensor((1, size), scale=0.1) for size in (6, 2, 4))
+    builder.operator("SPLIT_V", [image, builder.constant(sizes), builder.constant(-1)], [first, second], numSplits=2)
+    content = builder.build([image], [first, second])
+    if is_right:
+        read_model(content)
+    else:
+        with pytest.raises(ModelError, match=r"its sizes .* is not that of its output"):
+            read_model(content)
+
+
 def test_an_output_that_is_a_state_of_no_operator_is_refused() -> None:
     builder = ModelBuilder()
     image, out, state = (builder.tensor((1, 4), scale=0.1, name=name, variable=name == "state") for name in ("image", "out", "state"))
