@@ -8,20 +8,16 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from hilnas.boards.declaration import Declaration, is_path, names_in, read_declaration
 from hilnas.errors import BoardError
 from hilnas.suggestion import did_you_mean
 
 BOARDS_FOLDER = Path(__file__).parent
 
 
-class _Declaration(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BusTiming(_Declaration):
+class BusTiming(Declaration):
     """How long a cache line takes from a memory behind the bus.
 
     The first 8 bytes come `core_cycles` of the core plus `bus_cycles` and `wait_states` of the bus (at `bus_hz`) after the miss;
@@ -39,7 +35,7 @@ class BusTiming(_Declaration):
     fitted: dict[Literal["core_cycles", "bus_cycles", "sequential_saving"], tuple[int, int]] = Field(default_factory=dict)
 
 
-class AcceleratedFlash(_Declaration):
+class AcceleratedFlash(Declaration):
     """Flash with caches of its own in front of it, as ST's ART accelerator, and without one in the core.
 
     A read takes `wait_states` cycles of the core more than a hit and brings `word_bytes`, by which the lines of both caches fill.
@@ -53,7 +49,7 @@ class AcceleratedFlash(_Declaration):
     source: str = Field(min_length=1)
 
 
-class Memory(_Declaration):
+class Memory(Declaration):
     """A memory of the part: where it is, how large (bytes), what may live in it, and how fast it is if that is known."""
 
     base: int = Field(ge=0, lt=2**32)
@@ -67,14 +63,14 @@ class Memory(_Declaration):
         return self.base + self.size
 
 
-class Cache(_Declaration):
+class Cache(Declaration):
     """A cache: its size in bytes and its ways."""
 
     bytes: int = Field(gt=0)
     ways: int = Field(gt=0)
 
 
-class Caches(_Declaration):
+class Caches(Declaration):
     """The caches of the part; both have the same lines, in bytes."""
 
     instruction: Cache
@@ -96,7 +92,7 @@ class InstructionCache:
         return sum((size + self.line_bytes - 3) // self.line_bytes + 1 for size in pieces) <= self.lines
 
 
-class Placement(_Declaration):
+class Placement(Declaration):
     """Which memory each part of an image lives in, by memory name; `arena` in order of preference.
 
     `ramcode` is where code that must run from RAM is copied to at start; without it such code stays in `text`.
@@ -114,7 +110,7 @@ class Placement(_Declaration):
         return (self.text, self.data, self.stack, *self.arena, *([self.ramcode] if self.ramcode else []))
 
 
-class Uart(_Declaration):
+class Uart(Declaration):
     """The UART that carries the report: register layout, base address, speed in baud, its clock (Hz), and its pins where it has some."""
 
     kind: Literal["stm32-usart", "stm32-lpuart", "cmsdk-uart"]
@@ -132,7 +128,7 @@ class Uart(_Declaration):
         return self
 
 
-class Flashing(_Declaration):
+class Flashing(Declaration):
     """How images get into the board: what can flash it, in the order in which it is tried, and what the tools call the part.
 
     `openocd` is the script for OpenOCD's `-f`, `pyocd` the target type of pyOCD. `device_id` is what the part says of itself (the lowest
@@ -152,7 +148,7 @@ class Flashing(_Declaration):
         return self
 
 
-class Board(_Declaration):
+class Board(Declaration):
     """A board: core, clock (Hz), memories by name, where the image goes, UART, start-up code, flashing, targets that can run it.
 
     `startup` names the start-up code of the part (`firmware/runtime/clock_<startup>.c`); `supply` is how the part's core is
@@ -206,7 +202,7 @@ class Board(_Declaration):
 
 def board_names() -> tuple[str, ...]:
     """Names of the boards that come with hilnas."""
-    return tuple(sorted(path.stem for path in BOARDS_FOLDER.glob("*.yaml")))
+    return names_in(BOARDS_FOLDER)
 
 
 def load_board(name_or_path: str) -> Board:
@@ -215,19 +211,9 @@ def load_board(name_or_path: str) -> Board:
     Raises:
         BoardError: unknown name, unreadable file, unknown key, overlapping memories.
     """
-    is_path = name_or_path.endswith((".yaml", ".yml"))
-    path = Path(name_or_path) if is_path else BOARDS_FOLDER / f"{name_or_path}.yaml"
-    if not is_path and name_or_path not in board_names():
+    if is_path(name_or_path):
+        return read_declaration(Path(name_or_path), Board, "board", "docs/boards.md")
+    if name_or_path not in board_names():
         known = f"Known: {', '.join(board_names())}; or give the path of a .yaml file."
         raise BoardError(f"unknown board {name_or_path!r}", did_you_mean(name_or_path, board_names()) + known)
-    try:
-        return Board.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise BoardError(f"cannot read board file {path}: {error.strerror}", "Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise BoardError(f"{path} is not a text file", "A board is a YAML file; see docs/boards.md.") from error
-    except yaml.YAMLError as error:
-        raise BoardError(f"{path} is not valid YAML: {error}", "See docs/boards.md for an example.") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'board'}: {item['msg']}" for item in error.errors())
-        raise BoardError(f"{path}: {problems}", "See docs/boards.md for what a board file holds.") from error
+    return read_declaration(BOARDS_FOLDER / f"{name_or_path}.yaml", Board, "board", "docs/boards.md")

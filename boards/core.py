@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from hilnas.boards.declaration import Declaration, is_path, names_in, read_declaration
 from hilnas.errors import BoardError
 
 CORES_FOLDER = Path(__file__).parent / "cores"
 FITTED = "fitted"
 
 
-class _Declaration(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Parameter(_Declaration):
+class Parameter(Declaration):
     """A number of the model and where it comes from: a source, or the word `fitted` with the bounds of what is physical."""
 
     value: int = Field(ge=0)
@@ -33,14 +29,14 @@ class Parameter(_Declaration):
         return self
 
 
-class Latencies(_Declaration):
+class Latencies(Declaration):
     """Cycles from the issue of what produces a value to the issue of its reader, by how the reader uses it; 0: the same cycle."""
 
     source: str = Field(min_length=1)
     cycles: dict[str, int]
 
 
-class Core(_Declaration):
+class Core(Declaration):
     """A core's timing: its parameters by name and its latencies by kind of result. docs/timing.md says what each means."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -55,19 +51,9 @@ def load_core(name_or_path: str) -> Core:
     Raises:
         BoardError: unknown name, unreadable file, unknown key, a value outside of its bounds.
     """
-    is_path = name_or_path.endswith((".yaml", ".yml"))
-    path = Path(name_or_path) if is_path else CORES_FOLDER / f"{name_or_path}.yaml"
-    known = sorted(file.stem for file in CORES_FOLDER.glob("*.yaml"))
-    if not is_path and name_or_path not in known:
-        raise BoardError(f"no timing model of core {name_or_path!r}", f"Known: {', '.join(known)}; or give the path of a .yaml file.")
-    try:
-        return Core.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise BoardError(f"cannot read core file {path}: {error.strerror}", "Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise BoardError(f"{path} is not a text file", "A core is a YAML file; see docs/timing.md.") from error
-    except yaml.YAMLError as error:
-        raise BoardError(f"{path} is not valid YAML: {error}", "See docs/timing.md for what a core file holds.") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'core'}: {item['msg']}" for item in error.errors())
-        raise BoardError(f"{path}: {problems}", "See docs/timing.md for what a core file holds.") from error
+    if is_path(name_or_path):
+        return read_declaration(Path(name_or_path), Core, "core", "docs/timing.md")
+    if name_or_path not in names_in(CORES_FOLDER):
+        known = f"Known: {', '.join(names_in(CORES_FOLDER))}; or give the path of a .yaml file."
+        raise BoardError(f"no timing model of core {name_or_path!r}", known)
+    return read_declaration(CORES_FOLDER / f"{name_or_path}.yaml", Core, "core", "docs/timing.md")
