@@ -116,6 +116,9 @@ static void fill_accesses(const struct block *block, struct variant *variant, co
             access->kind = instruction->writes[0].how;
             access->deadline = deadline_of(block, places, n, access->registers, access->kind, parameters);
         }
+        bool pairs_here = places[n].paired_load && n && !(instruction->traits & TRAIT_CONDITIONAL);
+        if (pairs_here) /* with the access before */
+            access[-1].is_paired_older = true;
         access++;
     }
 }

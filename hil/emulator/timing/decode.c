@@ -94,8 +94,11 @@ static void decode_high_registers(struct instruction *i, uint32_t code) {
     default: /* BX, BLX */
         reads(i, ROLE_ADDRESS, one(source));
         if (code & 0x80)
-            writes(i, KIND_LATE_ALU, one(REGISTER_LR));
-        branches(i, BRANCH_INDIRECT, 0);
+            calls(i, BRANCH_INDIRECT, 0);
+        else if (source == REGISTER_LR)
+            returns(i);
+        else
+            branches(i, BRANCH_INDIRECT, 0);
         return;
     }
     if (destination == REGISTER_PC)
@@ -156,7 +159,7 @@ static void pop(struct instruction *i, uint64_t list) {
     writes(i, KIND_LOAD_WORD, list);
     writes(i, KIND_ADDRESS_UPDATE, one(REGISTER_SP));
     if (list & one(REGISTER_PC))
-        branches(i, BRANCH_INDIRECT, 0);
+        returns(i);
 }
 
 static void decode_miscellaneous(struct instruction *i, uint32_t code) {
@@ -165,6 +168,7 @@ static void decode_miscellaneous(struct instruction *i, uint32_t code) {
         alu(i, one(REGISTER_SP), one(REGISTER_SP), true);
     } else if ((code & 0xf500) == 0xb100) { /* CBZ, CBNZ */
         uint32_t offset = ((code >> 3) & 0x40) | ((code >> 2) & 0x3e);
+        reads(i, ROLE_CONDITION, one(low));
         branches(i, BRANCH_CONDITIONAL, i->address + 4 + offset);
     } else if ((code & 0xff00) == 0xb200) { /* SXTH, SXTB, UXTH, UXTB */
         i->traits |= TRAIT_OLDER_ONLY;

@@ -106,7 +106,7 @@ static void decode_one_operand(struct instruction *i, uint32_t first, uint32_t s
         writes(i, KIND_CORE_TO_FPU, result);
     } else if (operation == 0 && !top) { /* VMOV of a register */
         i->traits |= TRAIT_FP_TRANSFER;
-        reads(i, ROLE_FP_MOVE, operand);
+        reads(i, ROLE_FP_COPY, operand);
         writes(i, KIND_CORE_TO_FPU, result);
     } else if (operation == 1 && top) { /* VSQRT */
         arithmetic(i, result, operand);
@@ -131,7 +131,7 @@ static void decode_one_operand(struct instruction *i, uint32_t first, uint32_t s
 
 static void fused(struct instruction *i, enum result_kind kind, uint64_t accumulator, uint64_t operands) {
     i->traits |= TRAIT_FP_ARITHMETIC | TRAIT_FP_FUSED;
-    reads(i, ROLE_FP_ACCUMULATOR, accumulator);
+    reads(i, kind == KIND_FP_CHAINED ? ROLE_FP_CHAINED_ACCUMULATOR : ROLE_FP_ACCUMULATOR, accumulator);
     reads(i, ROLE_FP_OPERAND, operands);
     writes(i, kind, accumulator);
 }

@@ -16,7 +16,7 @@ static void decode_multiple(struct instruction *i, uint32_t first, uint32_t seco
     if (first & 0x20)
         writes(i, KIND_ADDRESS_UPDATE, one(base));
     if (is_load && (list & one(REGISTER_PC)))
-        branches(i, BRANCH_INDIRECT, 0);
+        returns(i);
 }
 
 /* LDRD, STRD, the exclusive accesses, TBB and TBH. */
@@ -167,8 +167,9 @@ static void decode_branch_and_system(struct instruction *i, uint32_t first, uint
         uint32_t offset = (sign ? 0xff000000u : 0) | (j1 ^ sign ^ 1) << 23 | (j2 ^ sign ^ 1) << 22 |
                           (first & 0x3ff) << 12 | (second & 0x7ff) << 1;
         if (second & 0x4000)
-            writes(i, KIND_LATE_ALU, one(REGISTER_LR));
-        branches(i, BRANCH_DIRECT, i->address + 4 + offset);
+            calls(i, BRANCH_DIRECT, i->address + 4 + offset);
+        else
+            branches(i, BRANCH_DIRECT, i->address + 4 + offset);
     } else if ((first & 0x380) != 0x380) { /* B with a condition */
         uint32_t offset = (sign ? 0xfff00000u : 0) | j2 << 19 | j1 << 18 | (first & 0x3f) << 12 | (second & 0x7ff) << 1;
         branches(i, BRANCH_CONDITIONAL, i->address + 4 + offset);
@@ -217,7 +218,7 @@ static void decode_single_transfer(struct instruction *i, uint32_t first, uint32
     if (base != 15 && !by_offset && (second & 0x900) == 0x900)
         writes(i, KIND_ADDRESS_UPDATE, one(base));
     if (is_load && target == 15)
-        branches(i, BRANCH_INDIRECT, 0);
+        base == REGISTER_SP &&second == 0xfb04 /* LDR PC, [SP], #4 */ ? returns(i) : branches(i, BRANCH_INDIRECT, 0);
 }
 
 /* Shifts by a register, extension with and without addition, parallel arithmetic, saturation, REV, RBIT, SEL, CLZ. */

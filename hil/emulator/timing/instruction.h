@@ -41,8 +41,10 @@
     X(TO_FPU, to_fpu)                                                                                                  \
     X(FP_OPERAND, fp_operand)                                                                                          \
     X(FP_ACCUMULATOR, fp_accumulator)                                                                                  \
+    X(FP_CHAINED_ACCUMULATOR, fp_chained_accumulator)                                                                  \
     X(FP_STORE, fp_store)                                                                                              \
-    X(FP_MOVE, fp_move)
+    X(FP_MOVE, fp_move)                                                                                                \
+    X(FP_COPY, fp_copy)
 
 #define ENUMERATE_KIND(upper, lower) KIND_##upper,
 #define ENUMERATE_ROLE(upper, lower) ROLE_##upper,
@@ -100,6 +102,8 @@ struct instruction {
     uint8_t access_count; /* accesses to memory */
     uint8_t access_bytes;
     uint8_t branch;    /* enum branch_kind */
+    bool is_call;      /* of a branch: it leaves its return address in LR */
+    bool is_return;    /* of a branch: one of those by which procedures return */
     uint8_t condition; /* of an instruction inside an IT block */
     uint8_t it_state;  /* of IT: ITSTATE, condition and mask of the instructions that follow it */
     struct addressing addressing;
@@ -176,6 +180,17 @@ static inline void branches(struct instruction *instruction, enum branch_kind ki
     instruction->traits |= TRAIT_BRANCH;
     instruction->branch = (uint8_t)kind;
     instruction->branch_target = target;
+}
+
+static inline void calls(struct instruction *instruction, enum branch_kind kind, uint32_t target) {
+    writes(instruction, KIND_LATE_ALU, one(REGISTER_LR));
+    branches(instruction, kind, target);
+    instruction->is_call = true;
+}
+
+static inline void returns(struct instruction *instruction) {
+    branches(instruction, BRANCH_INDIRECT, 0);
+    instruction->is_return = true;
 }
 
 /* A move of several registers: alone. */

@@ -206,26 +206,64 @@ static void wait_for_other_memory(struct memory_system *system, struct clock *cl
         stall(clock, CAUSE_LOAD_USE, system->parameters->load_data_phase);
 }
 
+/* A load of one register waits for a word that was stored a moment ago. */
+static void wait_for_stored_word(const struct memory_system *system, struct clock *clock, uint32_t address) {
+    uint64_t ready = 0;
+    if (system->stored_load <= now(clock))
+        return;
+    for (unsigned n = 0; n < STORED_WORDS; n++)
+        if (system->stored[n].word == address / 4 && system->stored[n].loads > ready)
+            ready = system->stored[n].loads;
+    stall(clock, CAUSE_STORE_BUFFER, (int64_t)(ready - now(clock)));
+}
+
+/* Charges what alignment and banks cost a load, or a pair of them as soon as both addresses are known. */
+static void align(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
+                  unsigned bytes) {
+    const struct parameters *p = system->parameters;
+    unsigned alignment = bytes > 4 ? 4 : bytes;
+    bool unaligned = address & (alignment - 1), older_unaligned = false, same_bank = false;
+    int32_t charged = 0;
+    if (access->is_paired_load) {
+        older_unaligned = system->last_load_unaligned;
+        same_bank = !((address ^ system->last_load_address) & 4);
+        charged = system->last_load_charged;
+    }
+    int32_t cost = 0;
+    if (unaligned && older_unaligned)
+        cost = p->unaligned_load_pair;
+    else if (unaligned)
+        cost = access->is_younger ? p->unaligned_load_younger : p->unaligned_load_older;
+    else if (older_unaligned)
+        cost = p->unaligned_load_older;
+    if (same_bank && unaligned != older_unaligned)
+        cost -= p->unaligned_load_same_bank;
+    if (same_bank && !cost)
+        stall(clock, CAUSE_BANK_CONFLICT, p->bank_conflict);
+    if (access->is_paired_older)
+        cost = 0;
+    stall(clock, CAUSE_UNALIGNED, cost - charged);
+    if (alignment == 4 && (address & 1))
+        stall(clock, CAUSE_UNALIGNED, p->unaligned_load_odd_word);
+    system->last_load_unaligned = unaligned;
+    system->last_load_charged = cost;
+}
+
 void memory_load(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
                  unsigned bytes) {
-    const struct parameters *p = system->parameters;
     uint64_t block_start = clock->scheduled;
     if (system->waiting_count)
         memory_wait(system, clock, block_start + access->cycle);
     clock->scheduled += access->cycle;
-    if (access->is_paired_load && !((address ^ system->last_load_address) & 4))
-        stall(clock, CAUSE_BANK_CONFLICT, p->bank_conflict);
+    if (access->instruction->access_count == 1)
+        wait_for_stored_word(system, clock, address);
     int index = memory_at(system, address);
     if (access->is_overlapped)
         wait_for_other_memory(system, clock, index);
+    align(system, clock, access, address, bytes);
     system->last_load_address = address;
-    unsigned alignment = bytes > 4 ? 4 : bytes;
-    if (address & (alignment - 1))
-        stall(clock, CAUSE_UNALIGNED, access->is_younger ? p->unaligned_load_younger : p->unaligned_load_older);
-    if (alignment == 4 && (address & 1))
-        stall(clock, CAUSE_UNALIGNED, p->unaligned_load_odd_word);
     if (index < 0) {
-        stall(clock, CAUSE_DEVICE, p->device_access);
+        stall(clock, CAUSE_DEVICE, system->parameters->device_access);
     } else if (system->memories[index].path == PATH_BUS) {
         load_line(system, clock, access, index, address, block_start);
         uint32_t last = address + bytes - 1;
@@ -267,6 +305,14 @@ static uint64_t store_line(struct memory_system *system, struct clock *clock, in
     return fill->done;
 }
 
+static void note_stored_word(struct memory_system *system, const struct clock *clock, uint32_t address) {
+    uint64_t loads = now(clock) + (uint64_t)system->parameters->load_of_stored_word;
+    system->stored[system->stored_next] = (struct stored_word){loads, address / 4};
+    system->stored_next = (system->stored_next + 1) % STORED_WORDS;
+    if (loads > system->stored_load)
+        system->stored_load = loads;
+}
+
 void memory_store(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
                   unsigned bytes, unsigned word) {
     const struct parameters *p = system->parameters;
@@ -280,6 +326,11 @@ void memory_store(struct memory_system *system, struct clock *clock, const struc
     if (word == 0 && access->instruction->access_count > 1 && access->instruction->access_count % 2 == 0 &&
         (address & 4)) /* even words, not in even pairs */
         stall(clock, CAUSE_UNALIGNED, p->odd_store_multiple);
+    if (word > 0) { /* two words a cycle, those of 8 aligned bytes together */
+        uint32_t first = address - 4 * word;
+        clock->scheduled += (word + (first / 4 & 1)) / (unsigned)p->multiple_words;
+    }
+    note_stored_word(system, clock, address);
     if (word > 0 && ((address & 4) || p->multiple_words == 1)) { /* leaves with the word before, or in its own cycle */
         clock->scheduled = block_start;
         return;

@@ -53,10 +53,12 @@ struct access {
     uint16_t cycle;     /* of its issue, from the block's start */
     int16_t deadline;   /* of the data, at the cost of a hit, before something waits; NO_USE: nothing in this block */
     uint8_t kind;       /* enum result_kind of a load */
-    bool is_store, is_younger, is_paired_load, is_overlapped;
+    bool is_store, is_younger, is_overlapped;
+    bool is_paired_load;  /* the younger of two loads in a cycle */
+    bool is_paired_older; /* the older one, if what the pair costs can wait until the younger one is known */
 };
 
-enum { WAITING_MAX = 8, LINES_IN_FLIGHT_MAX = 8, STORE_BUFFER_MAX = 16 };
+enum { WAITING_MAX = 8, LINES_IN_FLIGHT_MAX = 8, STORE_BUFFER_MAX = 16, STORED_WORDS = 8 };
 
 /* A load whose data come later than those of a hit. */
 struct waiting {
@@ -64,6 +66,12 @@ struct waiting {
     uint64_t deadline; /* in scheduled cycles; UINT64_MAX: not known yet */
     uint64_t registers;
     uint8_t kind, cause;
+};
+
+/* A word that was stored lately: two a cycle at most. */
+struct stored_word {
+    uint64_t loads; /* cycle from which it can be loaded */
+    uint32_t word;  /* address / 4 */
 };
 
 struct line_in_flight {
@@ -89,6 +97,11 @@ struct memory_system {
     uint64_t in_flight_done; /* when the last of them is done */
     uint64_t released[STORE_BUFFER_MAX], bank_free[2], last_release;
     uint32_t released_next;
+    struct stored_word stored[STORED_WORDS];
+    uint64_t stored_load; /* cycle from which all of them can be loaded */
+    uint32_t stored_next;
+    int32_t last_load_charged; /* what not being aligned cost it */
+    bool last_load_unaligned;
     uint32_t last_load_address, last_stored_line, lines_stored, next_instruction_line;
 };
 

@@ -92,13 +92,12 @@ static bool is_possible(const struct parameters *p) {
     return p->linefill_buffers >= 1 && p->linefill_buffers <= LINES_IN_FLIGHT_MAX && p->store_buffer_entries >= 1 &&
            p->store_buffer_entries <= STORE_BUFFER_MAX && p->fetch_bytes >= 4 &&
            !(p->fetch_bytes & (p->fetch_bytes - 1)) && p->cache_line_bytes >= 8 && p->divide >= 1 && p->system >= 1 &&
-           p->table_branch >= 1 && p->multiple_words >= 1;
+           p->table_branch >= 1 && p->multiple_words >= 1 && p->return_stack_entries <= RETURN_STACK_MAX;
 }
 
 int model_start(struct model *model) {
     const struct parameters *p = &model->parameters;
-    if (!is_possible(p) || state_table_create(&model->states, p) ||
-        branch_predictor_create(&model->branches, (uint32_t)p->branch_target_entries) ||
+    if (!is_possible(p) || state_table_create(&model->states, p) || branch_predictor_create(&model->branches, p) ||
         memory_system_create(&model->memory, p))
         return -1;
     model->clock.causes = model->before_first;
@@ -174,17 +173,20 @@ static void end_block(struct model *model) {
 /* What the end of one block and the start of the next cost; the variant of the next. */
 static struct variant *step(struct model *model, struct variant *ended, struct block *block) {
     const struct instruction *last = block_last(ended->block);
-    bool taken = block->address != ended->block->address + ended->block->size;
+    uint32_t behind = ended->block->address + ended->block->size;
+    bool taken = block->address != behind;
     if (last->branch) {
-        enum prediction prediction =
-            branch_predict(&model->branches, last->branch, last->address, block->address, taken);
+        const struct branch branch = {last, block->address, behind, taken};
+        enum prediction prediction = branch_predict(&model->branches, &branch);
         if (prediction == MISPREDICTED) {
             stall(&model->clock, CAUSE_BRANCH, ended->schedule.mispredicted);
-            if (model->branches.count) /* afterwards nothing is under way; without prediction it costs less */
+            if (model->branches.sets) /* afterwards nothing is under way; without prediction it costs less */
                 return variant_of(model, block, 0, true);
         }
         if (prediction == FOUND_BY_DECODER)
             stall(&model->clock, CAUSE_BRANCH, model->parameters.unpredicted_direct_branch);
+        if (prediction == OVERRIDDEN)
+            stall(&model->clock, CAUSE_BRANCH, model->parameters.overridden_branch);
     }
     struct variant **remembered = taken ? &ended->after_branch : &ended->after_fall;
     if (!*remembered || (*remembered)->block != block)

@@ -17,6 +17,10 @@
     X(unpredicted_direct_branch)                                                                                       \
     X(loaded_target)                                                                                                   \
     X(branch_target_entries)                                                                                           \
+    X(branch_target_ways)                                                                                              \
+    X(counted_passes)                                                                                                  \
+    X(overridden_branch)                                                                                               \
+    X(return_stack_entries)                                                                                            \
     X(barrier)                                                                                                         \
     X(fused_hold)                                                                                                      \
     X(divide)                                                                                                          \
@@ -35,10 +39,13 @@
     X(double_divide)                                                                                                   \
     X(load_data_phase)                                                                                                 \
     X(load_behind_store)                                                                                               \
+    X(load_of_stored_word)                                                                                             \
     X(store_at_index)                                                                                                  \
     X(bank_conflict)                                                                                                   \
     X(unaligned_load_older)                                                                                            \
     X(unaligned_load_younger)                                                                                          \
+    X(unaligned_load_pair)                                                                                             \
+    X(unaligned_load_same_bank)                                                                                        \
     X(unaligned_load_odd_word)                                                                                         \
     X(unaligned_store_drain)                                                                                           \
     X(narrow_store_drain)                                                                                              \

@@ -324,9 +324,9 @@ static struct placement issue(struct board *board, const struct instruction *ins
 
 static uint16_t misprediction(const struct board *board, const struct instruction *last, int32_t branch_cycle) {
     const struct parameters *parameters = board->parameters;
-    bool known =
-        last->branch == BRANCH_CONDITIONAL &&
-        (!board->kind[REGISTER_FLAGS] || branch_cycle - board->issued[REGISTER_FLAGS] >= parameters->flags_known_after);
+    unsigned r = last->read_count ? (unsigned)__builtin_ctzll(last->reads[0].mask) : REGISTER_FLAGS; /* CBZ reads it */
+    bool known = last->branch == BRANCH_CONDITIONAL &&
+                 (!board->kind[r] || branch_cycle - board->issued[r] >= parameters->flags_known_after);
     int32_t address = last->traits & TRAIT_LOAD ? parameters->loaded_target : 0;
     return (uint16_t)(address + (known ? parameters->mispredicted_flags_known : parameters->mispredicted));
 }
