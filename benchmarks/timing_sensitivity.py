@@ -62,6 +62,10 @@ _CORTEX_M7: dict[str, Change] = {
         *parameter("mispredicted_flags_known", 10)(core, board)
     ),
     "branch target cache of 16": parameter("branch_target_entries", 16),
+    "branch target cache of one way": parameter("branch_target_ways", 1),
+    "loops not counted": parameter("counted_passes", 0),
+    "no return stack": parameter("return_stack_entries", 0),
+    "load of a stored word waits not": parameter("load_of_stored_word", 0),
     "fetch queue of 2 words": parameter("fetch_queue_words", 2),
     "FP latencies one cycle less": latency(_FP, _FP_ROLES, -1),
     "load to multiplicand one cycle less": latency(("load_word", "load_narrow"), ("multiplicand",), -1),
