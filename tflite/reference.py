@@ -67,18 +67,18 @@ class ReferenceModel:
         self._name = name
         with self._refused():
             interpreter, content = _interpreter(content)
+            self.exits: Exits = read_exits(content)
             self._details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
             operators = interpreter._get_ops_details()
             substituted = overrunning(operators, self._details)
             self._interpreter = PiecewiseInterpreter(_create, interpreter, content, substituted) if substituted else interpreter
-        self.exits: Exits = read_exits(content)
-        self.kernels = KERNELS + (f", {len(substituted)} SVDF with a state of int8 by tflite/svdf.py" if substituted else "")
-        self._entries = [detail["index"] for detail in interpreter.get_input_details()]
-        self.inputs = tuple(self._edge(_behind_input(index, operators, self._details)) for index in self._entries)
-        self.outputs = tuple(
-            self._edge(_behind_output(index, operators, self._details), name)
-            for index, name in _ordered_outputs(interpreter, content, self.exits)
-        )
+            self.kernels = KERNELS + (f", {len(substituted)} SVDF with a state of int8 by tflite/svdf.py" if substituted else "")
+            self._entries = [detail["index"] for detail in interpreter.get_input_details()]
+            self.inputs = tuple(self._edge(_behind_input(index, operators, self._details)) for index in self._entries)
+            self.outputs = tuple(
+                self._edge(_behind_output(index, operators, self._details), name)
+                for index, name in _ordered_outputs(interpreter, content, self.exits)
+            )
 
     @classmethod
     def load(cls, path: Path) -> ReferenceModel:

@@ -126,15 +126,22 @@ def test_a_quantised_dimension_that_is_not_there_changes_nothing_else(dimension)
             np.testing.assert_array_equal(one, other)
 
 
+def packed(model: schema.ModelT) -> bytes:
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
 def test_what_the_interpreter_notices_only_later_is_an_error_of_the_model():
-    """A name that is no text, and a constant whose values are gone: both are said when it is asked for, or when it runs."""
+    """A name that is no text and an input that is no tensor, when it is asked for them; a constant whose values are gone, when it runs."""
     content = averages(0)
     with pytest.raises(ModelError, match="refuses the model"):
         ReferenceModel(content.replace(b"t3\0", b"\xff\xff\0"))
-    whole = schema.ModelT.InitFromPackedBuf(content, 0)
-    whole.buffers[whole.subgraphs[0].tensors[4].buffer].data = None
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
-    hollow = ReferenceModel(bytes(builder.Output()), "hollow.tflite")
+    absent, hollow = (schema.ModelT.InitFromPackedBuf(content, 0) for _ in range(2))
+    absent.subgraphs[0].inputs = np.array([-1, 1], np.int32)
+    with pytest.raises(ModelError, match="refuses the model"):
+        ReferenceModel(packed(absent))
+    hollow.buffers[hollow.subgraphs[0].tensors[4].buffer].data = None
+    model = ReferenceModel(packed(hollow), "hollow.tflite")
     with pytest.raises(ModelError, match=r"refuses hollow\.tflite"):
-        hollow.run(*random_inputs(hollow))
+        model.run(*random_inputs(model))
