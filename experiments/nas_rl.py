@@ -23,7 +23,7 @@ from hilnas.nas.distributed import Child, DistributedSearch, Scale
 from hilnas.nas.metrics import FloatArray
 from hilnas.nas.rewards import cubed_accuracy
 from hilnas.nas.searches.controller import ControllerSettings
-from hilnas.nas.spaces.convolutional import ConvolutionalDimensions, ConvolutionalSpace
+from hilnas.nas.spaces.convolutional import ConvolutionalDimensions, ConvolutionalLayer, ConvolutionalSpace
 from hilnas.nas.workers import Workers, open_workers
 from hilnas.progress import Advance, progress
 from hilnas.tflite.reference import ReferenceModel
@@ -50,6 +50,42 @@ class Options:
     board: str = option("nucleo-h743zi2", 'Board that the best child is deployed to on the emulator; "none" to leave it.')
 
 
+@dataclass(frozen=True)
+class Improvement:
+    """Mean rewards of the searches' first and last quarters, in how many seeds the last is better, and the Wilcoxon test of that."""
+
+    first_quarter: Interval
+    last_quarter: Interval
+    improved_seeds: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A child on a board, run by the emulator; accuracy is on the test images."""
+
+    board: str
+    bit_exact: bool | None
+    int8_test_accuracy: float
+    latency_s: float
+    flash_bytes: int
+    arena_bytes: int
+    output_digest: str
+
+
+@dataclass(frozen=True)
+class BestChild:
+    """The best child, trained longer. Its accuracy on the validation images during the search, and both accuracies afterwards."""
+
+    seed: int
+    architecture: list[int]
+    layers: list[ConvolutionalLayer]
+    search_accuracy: float
+    validation_accuracy: float
+    test_accuracy: float
+    parameters: int
+
+
 def run(options: Options) -> Report:
     """Searches with every seed, tests the improvement, and deploys the best child.
 
@@ -62,22 +98,23 @@ def run(options: Options) -> Report:
         searched = [_search(workers, options, seed, advance) for seed in range(options.seeds)]
     searches = [children for children, _ in searched]
     rewards = np.array([[child.reward for child in children] for children in searches])
-    seed, best = max(
+    seed, child = max(
         ((seed, child) for seed, children in enumerate(searches) for child in children),
         key=lambda item: (item[1].reward, -item[1].metrics.flash_bytes.mean[0]),
     )
     improvement = _improvement(rewards)
-    document = {
-        "options": asdict(options),
-        **improvement,
-        "workers_replaced": sum(restarts for _, restarts in searched),
-        "best": _finalise(options, seed, best),
-    }
+    best, deployed = _finalise(options, seed, child)
+    replaced = sum(restarts for _, restarts in searched)
     return Report(
         title=f"Study 3: {options.children} convolutional children on {options.data}, {options.seeds} seeds",
-        document=document,
+        document={
+            "options": asdict(options),
+            **asdict(improvement),
+            "workers_replaced": replaced,
+            "best": asdict(best) | _document(deployed),
+        },
         tables=(_children_table(searches),),
-        findings=_findings(document),
+        findings=_findings(improvement, best, deployed, options.seeds, replaced),
         figures={"rewards": _figure(rewards)},
     )
 
@@ -103,37 +140,32 @@ def _search(workers: Workers, options: Options, seed: int, advance: Advance) -> 
         return children, search.restarts
 
 
-def _improvement(rewards: FloatArray) -> dict[str, Any]:
-    """Mean rewards (seeds, children) of the first and the last quarter, and the one-sided Wilcoxon test between them."""
+def _improvement(rewards: FloatArray) -> Improvement:
+    """Of rewards, shape (seeds, children)."""
     quarter = rewards.shape[1] // 4
     first, last = rewards[:, :quarter].mean(axis=1), rewards[:, -quarter:].mean(axis=1)
-    return {
-        "first_quarter": interval(first).as_dict(),
-        "last_quarter": interval(last).as_dict(),
-        "improved_seeds": int((last > first).sum()),
-        "p_value": paired_p_value(last - first),
-    }
+    return Improvement(interval(first), interval(last), int((last > first).sum()), paired_p_value(last - first))
 
 
-def _finalise(options: Options, seed: int, best: Child) -> dict[str, Any]:
-    """Trains the best child longer, judges it on the test images, and deploys it."""
+def _finalise(options: Options, seed: int, child: Child) -> tuple[BestChild, Deployment | HilnasError | None]:
+    """Trains the best child longer, judges it on the test images, and deploys it unless there is no board to deploy to."""
     data = load_data(options.data)
     trainer = ChildTrainer(SPACE, data, ChildRecipe(epochs=FINAL_EPOCHS * options.epochs, batch_size=32), seed)
-    trained = trainer.train(best.architecture)
-    found = {
-        "seed": seed,
-        "architecture": best.architecture.tolist(),
-        "layers": [asdict(layer) for layer in SPACE.layers(best.architecture)],
-        "search_accuracy": float(best.metrics.accuracy.mean[0]),
-        "validation_accuracy": trained.accuracy,
-        "test_accuracy": trainer.accuracy(trained.module, data.test),
-        "parameters": trained.parameters,
-    }
-    return found if options.board == "none" else found | _deploy(options.board, trained.module, data)
+    trained = trainer.train(child.architecture)
+    best = BestChild(
+        seed=seed,
+        architecture=child.architecture.tolist(),
+        layers=list(SPACE.layers(child.architecture)),
+        search_accuracy=float(child.metrics.accuracy.mean[0]),
+        validation_accuracy=trained.accuracy,
+        test_accuracy=trainer.accuracy(trained.module, data.test),
+        parameters=trained.parameters,
+    )
+    return best, None if options.board == "none" else _deploy(options.board, trained.module, data)
 
 
-def _deploy(board: str, child: ConvolutionalChild, data: DataSet) -> dict[str, Any]:
-    """Exports a child and measures it on the emulator; `not_deployed` says why where that is not possible."""
+def _deploy(board: str, child: ConvolutionalChild, data: DataSet) -> Deployment | HilnasError:
+    """Exports a child and measures it on the emulator; gives the reason where that is not possible."""
     from hilnas.boards.board import load_board
     from hilnas.export.exporter import export_tflite
     from hilnas.hil.measure import deploy
@@ -148,16 +180,23 @@ def _deploy(board: str, child: ConvolutionalChild, data: DataSet) -> dict[str, A
             accuracy = _int8_accuracy(device, data.test)
     except HilnasError as error:
         # The search has cost an hour: its results are worth keeping.
-        return {"not_deployed": str(error)}
-    return {
-        "board": measured.board,
-        "bit_exact": measured.bit_exact,
-        "int8_test_accuracy": accuracy,
-        "latency_s": measured.latency_s,
-        "flash_bytes": measured.flash_bytes,
-        "arena_bytes": measured.arena_bytes,
-        "output_digest": measured.output_digest,
-    }
+        return error
+    assert measured.latency_s is not None
+    return Deployment(
+        board=measured.board,
+        bit_exact=measured.bit_exact,
+        int8_test_accuracy=accuracy,
+        latency_s=measured.latency_s,
+        flash_bytes=measured.flash_bytes,
+        arena_bytes=measured.arena_bytes,
+        output_digest=measured.output_digest,
+    )
+
+
+def _document(deployed: Deployment | HilnasError | None) -> dict[str, Any]:
+    if isinstance(deployed, HilnasError):
+        return {"not_deployed": str(deployed)}
+    return {} if deployed is None else asdict(deployed)
 
 
 def _int8_accuracy(model: ReferenceModel, images: Images) -> float:
@@ -179,24 +218,25 @@ def _children_table(searches: list[list[Child]]) -> Table:
     return Table("children", "All children in the order in which they were trained", columns, rows)
 
 
-def _findings(document: dict[str, Any]) -> tuple[str, ...]:
-    best, seeds = document["best"], document["options"]["seeds"]
-    first, last = Interval(**document["first_quarter"]), Interval(**document["last_quarter"])
+def _findings(
+    improvement: Improvement, best: BestChild, deployed: Deployment | HilnasError | None, seeds: int, replaced: int
+) -> tuple[str, ...]:
+    first, last = improvement.first_quarter, improvement.last_quarter
     lines = [
-        f"Mean reward of the first quarter {first:.3f}, of the last {last:.3f}; better in {document['improved_seeds']} of {seeds} seeds, "
-        f"one-sided Wilcoxon p = {document['p_value']:.2g}.",
-        f"Best child: {len(best['layers'])} layers, {best['parameters']:,} parameters, validation accuracy {best['search_accuracy']:.3f} "
-        f"in the search, {best['validation_accuracy']:.3f} trained longer, test accuracy {best['test_accuracy']:.3f}.",
+        f"Mean reward of the first quarter {first:.3f}, of the last {last:.3f}; better in {improvement.improved_seeds} of {seeds} seeds, "
+        f"one-sided Wilcoxon p = {improvement.p_value:.2g}.",
+        f"Best child: {len(best.layers)} layers, {best.parameters:,} parameters, validation accuracy {best.search_accuracy:.3f} "
+        f"in the search, {best.validation_accuracy:.3f} trained longer, test accuracy {best.test_accuracy:.3f}.",
     ]
-    if document["workers_replaced"]:
-        lines.append(f"Workers that died and were replaced: {document['workers_replaced']}; each cost at most its running child.")
-    if "not_deployed" in best:
-        lines.append(f"The best child could not be deployed: {best['not_deployed']}")
-    if "bit_exact" in best:
+    if replaced:
+        lines.append(f"Workers that died and were replaced: {replaced}; each cost at most its running child.")
+    if isinstance(deployed, HilnasError):
+        lines.append(f"The best child could not be deployed: {deployed}")
+    elif deployed is not None:
         lines.append(
-            f"On {best['board']} (emulator): bit-exact: {'yes' if best['bit_exact'] else 'no'}, int8 test accuracy "
-            f"{best['int8_test_accuracy']:.3f}, latency {best['latency_s'] * 1e3:.3f} ms, flash {best['flash_bytes']:,} bytes, "
-            f"arena {best['arena_bytes']:,} bytes."
+            f"On {deployed.board} (emulator): bit-exact: {'yes' if deployed.bit_exact else 'no'}, int8 test accuracy "
+            f"{deployed.int8_test_accuracy:.3f}, latency {deployed.latency_s * 1e3:.3f} ms, flash {deployed.flash_bytes:,} bytes, "
+            f"arena {deployed.arena_bytes:,} bytes."
         )
     return tuple(lines)
 

@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,6 +46,35 @@ class Options:
     batch: int = option(4, "Cells of one update, trained at the same time on Ray.")
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Mean perplexities by seed, and the one-sided Wilcoxon tests between those of the same seed.
+
+    Means are of logarithms (geometric), as a perplexity is itself the exponential of a mean.
+    """
+
+    controller_all: Interval
+    controller_first_quarter: Interval
+    controller_last_quarter: Interval
+    random_all: Interval
+    controller_best: Interval
+    random_best: Interval
+    seeds_better_than_random: int
+    p_value: float
+    p_value_improvement: float
+    p_value_best: float
+
+
+@dataclass(frozen=True)
+class BestCell:
+    """The best cell of all searches: its perplexity in its search, and on the part of the text that no choice depended on."""
+
+    seed: int
+    architecture: list[int]
+    perplexity: float
+    test_perplexity: float
+
+
 def run(options: Options) -> Report:
     """Searches with every seed, trains random cells beside, and compares perplexities.
 
@@ -65,25 +93,23 @@ def run(options: Options) -> Report:
             found.append([_perplexity(child) for child in searches[-1]])
             random.append(_random(trainer(), options.children, seed, advance))
     controller, baseline = np.array(found), np.array(random)
-    seed, best = min(((seed, child) for seed, children in enumerate(searches) for child in children), key=lambda item: _perplexity(item[1]))
-    document = {
-        "options": asdict(options),
-        "controller": asdict(_settings(options)),
-        "recipe": asdict(_recipe(options)),
-        "text": {"name": text.name, "tokens": len(text.training), "vocabulary": text.vocabulary},
-        **_compare(controller, baseline),
-        "best": {
-            "seed": seed,
-            "architecture": best.architecture.tolist(),
-            "perplexity": _perplexity(best),
-            "test_perplexity": _test_perplexity(_create_trainer(path, options, seed), best),
-        },
-    }
+    seed, child = min(
+        ((seed, child) for seed, children in enumerate(searches) for child in children), key=lambda item: _perplexity(item[1])
+    )
+    comparison = _compare(controller, baseline)
+    best = BestCell(seed, child.architecture.tolist(), _perplexity(child), _test_perplexity(_create_trainer(path, options, seed), child))
     return Report(
         title=f"Study 3: {options.children} recurrent cells on {text.name}, {options.seeds} seeds",
-        document=document,
-        tables=(_table(controller, baseline), _cell_table(SPACE.cell(best.architecture))),
-        findings=_findings(document),
+        document={
+            "options": asdict(options),
+            "controller": asdict(_settings(options)),
+            "recipe": asdict(_recipe(options)),
+            "text": {"name": text.name, "tokens": len(text.training), "vocabulary": text.vocabulary},
+            **asdict(comparison),
+            "best": asdict(best),
+        },
+        tables=(_table(controller, baseline), _cell_table(SPACE.cell(child.architecture))),
+        findings=_findings(comparison, best, options.seeds),
     )
 
 
@@ -138,42 +164,36 @@ def _test_perplexity(trainer: CellTrainer, child: Child) -> float:
     return trainer.perplexity(trainer.train(child.architecture).module, trainer.text.test)
 
 
-def _compare(controller: FloatArray, random: FloatArray) -> dict[str, Any]:
-    """Mean perplexities by seed, and the one-sided Wilcoxon tests between those of the same seed.
-
-    Means are of logarithms (geometric), as a perplexity is itself the exponential of a mean.
-    """
+def _compare(controller: FloatArray, random: FloatArray) -> Comparison:
+    """Of perplexities, shape (seeds, cells)."""
     quarter = controller.shape[1] // 4
-    sets = {
-        "controller_all": controller,
-        "controller_first_quarter": controller[:, :quarter],
-        "controller_last_quarter": controller[:, -quarter:],
-        "random_all": random,
-    }
-    logarithms = {name: np.log(values).mean(axis=1) for name, values in sets.items()}
-    return {
-        **{name: interval(np.exp(means)).as_dict() for name, means in logarithms.items()},
-        "controller_best": interval(controller.min(axis=1)).as_dict(),
-        "random_best": interval(random.min(axis=1)).as_dict(),
-        "seeds_better_than_random": int((logarithms["controller_all"] < logarithms["random_all"]).sum()),
-        "p_value": paired_p_value(logarithms["random_all"] - logarithms["controller_all"]),
-        "p_value_improvement": paired_p_value(logarithms["controller_first_quarter"] - logarithms["controller_last_quarter"]),
-        "p_value_best": paired_p_value(np.log(random.min(axis=1)) - np.log(controller.min(axis=1))),
-    }
+    found, first, last, drawn = (
+        np.log(values).mean(axis=1) for values in (controller, controller[:, :quarter], controller[:, -quarter:], random)
+    )
+    return Comparison(
+        controller_all=interval(np.exp(found)),
+        controller_first_quarter=interval(np.exp(first)),
+        controller_last_quarter=interval(np.exp(last)),
+        random_all=interval(np.exp(drawn)),
+        controller_best=interval(controller.min(axis=1)),
+        random_best=interval(random.min(axis=1)),
+        seeds_better_than_random=int((found < drawn).sum()),
+        p_value=paired_p_value(drawn - found),
+        p_value_improvement=paired_p_value(first - last),
+        p_value_best=paired_p_value(np.log(random.min(axis=1)) - np.log(controller.min(axis=1))),
+    )
 
 
-def _findings(document: dict[str, Any]) -> tuple[str, ...]:
-    mean = {key: Interval(**document[key]) for key in document if key.startswith(("controller_", "random_"))}
-    verdict = "beats" if document["p_value"] < SIGNIFICANCE else "is not told apart from"
+def _findings(comparison: Comparison, best: BestCell, seeds: int) -> tuple[str, ...]:
+    verdict = "beats" if comparison.p_value < SIGNIFICANCE else "is not told apart from"
     return (
-        f"Mean perplexity of all cells: controller {mean['controller_all']:.2f}, random {mean['random_all']:.2f}; lower in "
-        f"{document['seeds_better_than_random']} of {document['options']['seeds']} seeds, one-sided Wilcoxon "
-        f"p = {document['p_value']:.2g}: the search {verdict} random cells at the same budget.",
-        f"The controller's first quarter {mean['controller_first_quarter']:.2f}, its last {mean['controller_last_quarter']:.2f}; "
-        f"p = {document['p_value_improvement']:.2g}.",
-        f"Best cell of a search: controller {mean['controller_best']:.2f}, random {mean['random_best']:.2f}; "
-        f"p = {document['p_value_best']:.2g}. The best of all has {document['best']['perplexity']:.2f}, on the test part "
-        f"{document['best']['test_perplexity']:.2f}.",
+        f"Mean perplexity of all cells: controller {comparison.controller_all:.2f}, random {comparison.random_all:.2f}; lower in "
+        f"{comparison.seeds_better_than_random} of {seeds} seeds, one-sided Wilcoxon "
+        f"p = {comparison.p_value:.2g}: the search {verdict} random cells at the same budget.",
+        f"The controller's first quarter {comparison.controller_first_quarter:.2f}, its last {comparison.controller_last_quarter:.2f}; "
+        f"p = {comparison.p_value_improvement:.2g}.",
+        f"Best cell of a search: controller {comparison.controller_best:.2f}, random {comparison.random_best:.2f}; "
+        f"p = {comparison.p_value_best:.2g}. The best of all has {best.perplexity:.2f}, on the test part {best.test_perplexity:.2f}.",
     )
 
 

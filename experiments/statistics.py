@@ -21,10 +21,6 @@ class Interval:
     def __format__(self, specification: str) -> str:
         return f"{self.mean:{specification}} [{self.low:{specification}}, {self.high:{specification}}]"
 
-    def as_dict(self) -> dict[str, float]:
-        """For JSON."""
-        return {"mean": self.mean, "low": self.low, "high": self.high}
-
 
 def interval(values: NDArray[np.float64]) -> Interval:
     """The mean over seeds, shape (S,), with a percentile-bootstrap interval; always the same for the same values."""
