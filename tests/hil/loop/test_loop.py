@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from hilnas.nas.metrics import Budget
 from hilnas.nas.threads import threads
 
 LIMIT_S = 600.0
+IN_MOVED_TO = 0x80  # sys/inotify.h
 
 
 def test_the_result_is_what_was_measured(finished_run: RunFolder) -> None:
@@ -116,14 +118,16 @@ def test_a_disturbed_run_ends_like_an_undisturbed_one(finished_run: RunFolder, t
     assert "cannot write" in message and "Traceback" not in message
 
     interrupted = _hilnas(*resume)
-    _wait_until(folder.supernet_path.exists, interrupted)
+    _wait_until(folder.supernet_path.exists, folder.path, interrupted)
     os.killpg(interrupted.pid, signal.SIGINT)
     _, message = interrupted.communicate(timeout=LIMIT_S)
     assert interrupted.returncode == 130, message
     assert f"hilnas loop --resume {folder.path}" in message
 
     killed = _hilnas(*resume)
-    _wait_until(lambda: len(recorded_nets(folder)) >= 2, killed)
+    nets = folder.path / "stages" / "nets"
+    nets.mkdir(parents=True, exist_ok=True)
+    _wait_until(lambda: len(recorded_nets(folder)) >= 2, nets, killed)
     killed.kill()
     killed.communicate(timeout=LIMIT_S)
     known = _stored(folder)
@@ -162,7 +166,8 @@ def test_ten_random_kills_change_nothing(finished_run: RunFolder, tiny_loop: Loo
 def _hilnas(*arguments: str, largest_file: int | None = None) -> subprocess.Popen[str]:
     """The command in a process group of its own; `largest_file` bytes make the disk look full."""
 
-    def limit() -> None:
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and so would what they start
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
@@ -172,16 +177,27 @@ def _hilnas(*arguments: str, largest_file: int | None = None) -> subprocess.Pope
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=limit,
+        preexec_fn=prepare,
     )
 
 
-def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + LIMIT_S
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.01)
+def _wait_until(condition: Callable[[], bool], arrivals: Path, process: subprocess.Popen[str]) -> None:
+    """Looks at the condition whenever a file has arrived in the folder `arrivals`: whole files are moved there."""
+    native = ctypes.CDLL(None, use_errno=True)
+    watch, ended = native.inotify_init1(os.O_CLOEXEC), os.pidfd_open(process.pid)
+    try:
+        assert native.inotify_add_watch(watch, os.fsencode(arrivals), IN_MOVED_TO) > 0, os.strerror(ctypes.get_errno())
+        events = select.poll()
+        events.register(watch, select.POLLIN)
+        events.register(ended, select.POLLIN)
+        while not condition():
+            happened = [descriptor for descriptor, _ in events.poll(LIMIT_S * 1e3)]
+            assert ended not in happened or watch in happened, process.communicate()[1]
+            assert happened, f"no file arrived in {arrivals} within {LIMIT_S} s"
+            os.read(watch, 65_536)
+    finally:
+        os.close(watch)
+        os.close(ended)
 
 
 def _stored(folder: RunFolder) -> list[str]:
