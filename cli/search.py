@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hilnas.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from hilnas.nas.searches.job import SearchReport
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -57,7 +61,7 @@ def command(
     import json
 
     from hilnas.files import check_writable, write_atomically
-    from hilnas.nas.limits import METRIC_WORDS, parse_budget
+    from hilnas.nas.limits import parse_budget
     from hilnas.nas.searches.job import SearchJob, report, run_searches
     from hilnas.nas.searches.run import RunSettings
 
@@ -73,9 +77,15 @@ def command(
         write_atomically(out, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     if as_json:
         print_json(asdict(found))
-        return
+    else:
+        _print(found, seeds)
+
+
+def _print(found: SearchReport, seeds: int) -> None:
+    from hilnas.nas.limits import METRIC_WORDS
+
     print_table(
-        f"{name}: best of {seeds}",
+        f"{found.search}: best of {seeds}",
         ("metric", "predicted", "deviation", "limit"),
         (
             (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,15 +115,8 @@ def run_search(search: Search, predictor: Predictor, budget: Budget, settings: R
     if settings.checkpoint is not None and settings.checkpoint.exists():
         counted.evaluations, history = _load(settings.checkpoint, search, best, stop)
     saved = counted.evaluations
-    with ExitStack() as stack:
-        advance = stack.enter_context(progress("searching", settings.evaluations))
+    with progress("searching", settings.evaluations) as advance, _scalars(settings.tensorboard) as write:
         advance(counted.evaluations)
-        writer = None
-        if settings.tensorboard is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            writer = SummaryWriter(str(settings.tensorboard))
-            stack.callback(writer.close)
         while counted.evaluations < settings.evaluations:
             batch = search.ask(min(settings.batch, settings.evaluations - counted.evaluations))
             if not len(batch):
@@ -133,8 +126,9 @@ def run_search(search: Search, predictor: Predictor, budget: Budget, settings: R
             best.update(batch, metrics)
             history.append((counted.evaluations, best.accuracy))
             advance(len(batch))
-            if writer is not None:
-                _log(writer, counted.evaluations, best, budget, metrics)
+            write("best_accuracy", best.accuracy, counted.evaluations)
+            write("mean_accuracy", float(metrics.accuracy.mean.mean()), counted.evaluations)
+            write("feasible", float(budget.is_met(metrics).mean()), counted.evaluations)
             ended = settings.early_stop and stop.should_stop(metrics)
             if settings.checkpoint is not None and counted.evaluations - saved >= CHECKPOINT_EVALUATIONS:
                 _save(settings.checkpoint, search, best, stop, counted.evaluations, history)
@@ -146,10 +140,19 @@ def run_search(search: Search, predictor: Predictor, budget: Budget, settings: R
     return SearchResult(best.architecture, best.metrics, best.rank[0] == 0.0, counted.evaluations, tuple(history))
 
 
-def _log(writer: Any, evaluations: int, best: Best, budget: Budget, metrics: Metrics) -> None:
-    writer.add_scalar("search/best_accuracy", best.accuracy, evaluations)
-    writer.add_scalar("search/mean_accuracy", float(metrics.accuracy.mean.mean()), evaluations)
-    writer.add_scalar("search/feasible", float(budget.is_met(metrics).mean()), evaluations)
+@contextmanager
+def _scalars(folder: Path | None) -> Iterator[Callable[[str, float, int], None]]:
+    """Writes a scalar by name, value and step for TensorBoard; nothing without a folder."""
+    if folder is None:
+        yield lambda name, value, step: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder))
+    try:
+        yield lambda name, value, step: writer.add_scalar(f"search/{name}", value, step)
+    finally:
+        writer.close()
 
 
 def _save(path: Path, search: Search, best: Best, stop: HypervolumeStop, evaluations: int, history: list[tuple[int, float]]) -> None:
