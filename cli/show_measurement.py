@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hilnas.cli.output import print_json, print_table
 from hilnas.errors import CheckFailedError
+from hilnas.quantities import kilobytes, milliseconds
 
 if TYPE_CHECKING:
     from hilnas.hil.measurement import ExitStatistics, Measurement
@@ -32,7 +33,7 @@ def show_measurement(measurement: Measurement, per_layer: bool, as_json: bool) -
 
 
 def _rows(measurement: Measurement) -> list[tuple[str, object]]:
-    latency = None if measurement.latency_s is None else f"{measurement.latency_s * 1e3:.3f} ms at {measurement.clock_hz / 1e6:g} MHz"
+    latency = None if measurement.latency_s is None else f"{milliseconds(measurement.latency_s)} at {measurement.clock_hz / 1e6:g} MHz"
     cycles = None if measurement.cycles is None else f"{measurement.cycles:,} ({measurement.cycles_source})"
     rows: list[tuple[str, object]] = [
         ("bit-exact", {True: "yes", False: "no", None: "not compared"}[measurement.bit_exact]),
@@ -41,10 +42,10 @@ def _rows(measurement: Measurement) -> list[tuple[str, object]]:
         ("cycles", cycles),
         ("instructions", _count(measurement.instructions)),
         ("multiply-accumulates", _count(measurement.macs)),
-        ("flash", f"{measurement.flash_bytes / 1e3:.1f} kB"),
-        ("SRAM", f"{measurement.sram_bytes / 1e3:.1f} kB"),
-        ("  arenas", f"{measurement.arena_bytes / 1e3:.1f} kB"),
-        ("stack, not in SRAM", None if measurement.stack_bytes is None else f"{measurement.stack_bytes / 1e3:.1f} kB"),
+        ("flash", kilobytes(measurement.flash_bytes)),
+        ("SRAM", kilobytes(measurement.sram_bytes)),
+        ("  arenas", kilobytes(measurement.arena_bytes)),
+        ("stack, not in SRAM", None if measurement.stack_bytes is None else kilobytes(measurement.stack_bytes)),
         ("output digest", measurement.output_digest[:16]),
         ("build", measurement.build_id),
     ]
@@ -58,7 +59,7 @@ def _data_rows(exits: ExitStatistics | None) -> list[tuple[str, object]]:
     accuracy = (f"accuracy on {exits.data}", None if exits.accuracy is None else f"{exits.accuracy:.4f} of {sum(exits.counts):,}")
     if len(exits.counts) == 1:
         return [accuracy]
-    latency = None if exits.expected_latency_s is None else f"{exits.expected_latency_s * 1e3:.3f} ms"
+    latency = None if exits.expected_latency_s is None else milliseconds(exits.expected_latency_s)
     return [(f"exits on {exits.data}", " ".join(map(str, exits.counts))), ("expected latency", latency), accuracy]
 
 

@@ -26,6 +26,7 @@ from hilnas.nas.searches.controller import ControllerSettings
 from hilnas.nas.spaces.convolutional import ConvolutionalDimensions, ConvolutionalLayer, ConvolutionalSpace
 from hilnas.nas.workers import Workers, open_workers
 from hilnas.progress import Advance, progress
+from hilnas.quantities import milliseconds
 from hilnas.tflite.reference import ReferenceModel
 
 SPACE = ConvolutionalSpace(ConvolutionalDimensions(depths=(2, 3, 4), heights=(1, 3, 5), widths=(1, 3, 5), filters=(4, 8, 16)))
@@ -235,7 +236,7 @@ def _findings(
     elif deployed is not None:
         lines.append(
             f"On {deployed.board} (emulator): bit-exact: {'yes' if deployed.bit_exact else 'no'}, int8 test accuracy "
-            f"{deployed.int8_test_accuracy:.3f}, latency {deployed.latency_s * 1e3:.3f} ms, flash {deployed.flash_bytes:,} bytes, "
+            f"{deployed.int8_test_accuracy:.3f}, latency {milliseconds(deployed.latency_s)}, flash {deployed.flash_bytes:,} bytes, "
             f"arena {deployed.arena_bytes:,} bytes."
         )
     return tuple(lines)

@@ -19,6 +19,7 @@ from hilnas.firmware.plan import PlanRequest
 from hilnas.hil.target import Target
 from hilnas.hil.verify import verification_inputs
 from hilnas.limits import show_limit
+from hilnas.quantities import milliseconds
 
 _TRIALS = 5
 """Plans between the fastest and the smallest that are built at most."""
@@ -60,7 +61,7 @@ def _search(measured: Callable[[float], Trial], limit_s: float) -> Trial:
     fastest = measured(0.0)
     if fastest.latency_s > limit_s:
         raise BudgetError(
-            f"no memory plan takes less than {show_limit('latency', limit_s)}; the fastest takes {fastest.latency_s * 1e3:.3f} ms "
+            f"no memory plan takes less than {show_limit('latency', limit_s)}; the fastest takes {milliseconds(fastest.latency_s)} "
             f"and {fastest.arena_bytes} bytes",
             "Allow that much, or take a smaller model.",
         )

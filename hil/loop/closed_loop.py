@@ -31,6 +31,7 @@ from hilnas.nas.spaces.mcu_network import smallest
 from hilnas.nas.threads import one_thread
 from hilnas.nas.training import Recipe, space_for, train
 from hilnas.progress import progress
+from hilnas.quantities import kilobytes, milliseconds
 from hilnas.tflite.exits import FINAL_OUTPUT
 
 _RANDOM_NETS = 500
@@ -289,9 +290,9 @@ def _described(result: BudgetResult) -> str:
     shares = result.excluded
     parts = []
     if limits.latency_s is not None:
-        parts.append(f"latency {limits.latency_s * 1e3:.3f} ms (excludes {shares['latency_s']:.0%} of random nets)")
+        parts.append(f"latency {milliseconds(limits.latency_s)} (excludes {shares['latency_s']:.0%} of random nets)")
     if limits.flash_bytes is not None:
-        parts.append(f"flash {limits.flash_bytes / 1e3:.1f} kB ({shares['flash_bytes']:.0%})")
+        parts.append(f"flash {kilobytes(limits.flash_bytes)} ({shares['flash_bytes']:.0%})")
     if limits.sram_bytes is not None:
-        parts.append(f"SRAM {limits.sram_bytes / 1e3:.1f} kB ({shares['sram_bytes']:.0%})")
+        parts.append(f"SRAM {kilobytes(limits.sram_bytes)} ({shares['sram_bytes']:.0%})")
     return ", ".join(parts)

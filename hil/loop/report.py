@@ -18,6 +18,7 @@ from hilnas.hil.loop.result import AGREEMENT, CandidateResult, Figures, LoopResu
 from hilnas.hil.loop.run_folder import RESULT_NAME, RunDescription, RunFolder
 from hilnas.hil.measurement import LayerMeasurement, Measurement
 from hilnas.hil.store import MeasurementStore
+from hilnas.quantities import kilobytes, milliseconds
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -101,10 +102,10 @@ def _tiles(best: CandidateResult, result: LoopResult, measurement: Measurement) 
     limits = result.budget.budget
     tiles = [
         (f"{best.measured.accuracy:.1%}", "accuracy, int8 on the test images"),
-        (_milliseconds(best.measured.latency_s), f"latency, longest path{_limit(limits.latency_s, _milliseconds)}"),
-        (_milliseconds(best.expected_latency_s), "expected latency, exits taken"),
-        (_kilobytes(best.measured.flash_bytes), f"flash{_limit(limits.flash_bytes, _kilobytes)}"),
-        (_kilobytes(best.measured.sram_bytes), f"SRAM{_limit(limits.sram_bytes, _kilobytes)}"),
+        (milliseconds(best.measured.latency_s), f"latency, longest path{_limit(limits.latency_s, milliseconds)}"),
+        (milliseconds(best.expected_latency_s), "expected latency, exits taken"),
+        (kilobytes(best.measured.flash_bytes), f"flash{_limit(limits.flash_bytes, kilobytes)}"),
+        (kilobytes(best.measured.sram_bytes), f"SRAM{_limit(limits.sram_bytes, kilobytes)}"),
         (f"{measurement.macs / 1e6:.2f} M", "multiply-accumulates"),
     ]
     return "".join(f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for value, name in tiles)
@@ -275,16 +276,8 @@ def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, object]:
 
 def _title(candidate: CandidateResult) -> str:
     measured = candidate.measured
-    return f"{candidate.name}: {measured.accuracy:.1%}, {_milliseconds(measured.latency_s)}, {_kilobytes(measured.flash_bytes)} flash"
+    return f"{candidate.name}: {measured.accuracy:.1%}, {milliseconds(measured.latency_s)}, {kilobytes(measured.flash_bytes)} flash"
 
 
 def _round_style(number: int) -> str:
     return f"s{(1, 2, 5, 6, 4)[(number - 1) % 5]}"
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.3f} ms"
-
-
-def _kilobytes(size: float) -> str:
-    return f"{size / 1e3:.1f} kB"
