@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from hilnas.experiments.catalogue import option
 from hilnas.experiments.report import Report, Table
-from hilnas.experiments.study1 import LIMITS, folder_of, open_study
-from hilnas.experiments.study1_ppo import Agent, Judged, Measures, curves_figure, train_agents
+from hilnas.experiments.study1 import LIMITS
+from hilnas.experiments.study1_ppo import AgentOptions, Judged, Measures, Setting, agents_of, curves_figure, train_agents
 from hilnas.nas.environment import Task
 from hilnas.nas.objective import penalised_accuracy
 from hilnas.nas.searches.ppo import PpoTraining
@@ -47,16 +46,11 @@ REPAIRED = PpoTraining(environments=64, rollout=64 * 70, batch=512)
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(AgentOptions):
     """What can be varied."""
 
-    seeds: int = option(1, "Agents for each row.")
     steps: int = option(100_000, "Environment steps of training of the study's agents.")
     repaired_steps: int = option(200_000, "Environment steps of training of the agents without the causes.")
-    predictors: str | None = option(None, "Folder with the study's four predictor files.")
-    tensorboard: str | None = option(None, "Folder for TensorBoard scalars.")
-    processes: int = option(0, "Processes; 0 is one a core.")
-    ray: str | None = option(None, 'Address of a Ray cluster, or "local" to start one here.')
 
 
 def switched(training: PpoTraining, off: Mapping[str, Switch]) -> tuple[Task, PpoTraining]:
@@ -87,20 +81,8 @@ def run(options: Options) -> Report:
     Raises:
         InputError: the predictors cannot be used.
     """
-    folder = folder_of(options.predictors)
-    open_study(folder)
-    agents = [
-        Agent(
-            label=label + (f", seed {seed}" if options.seeds > 1 else ""),
-            task=task,
-            training=training,
-            seed=seed,
-            predictors=folder,
-            tensorboard=Path(options.tensorboard) / f"{index}_seed{seed}" if options.tensorboard else None,
-        )
-        for index, (label, (task, training)) in enumerate(variants(options).items())
-        for seed in range(options.seeds)
-    ]
+    settings = [Setting(label, str(index), task, training) for index, (label, (task, training)) in enumerate(variants(options).items())]
+    agents = agents_of(settings, options)
     judged = train_agents(agents, options.processes or None, options.ray)
     rows = list(zip([agent.label for agent in agents], judged, strict=True))
     return Report(

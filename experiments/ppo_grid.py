@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 from hilnas.experiments.catalogue import option
 from hilnas.experiments.report import Report
-from hilnas.experiments.study1 import folder_of, open_study
-from hilnas.experiments.study1_ppo import Agent, GridRow, Judged, Published, curves_figure, grid_findings, grid_table, train_agents
+from hilnas.experiments.study1_ppo import (
+    Agent,
+    AgentOptions,
+    GridRow,
+    Judged,
+    Published,
+    Setting,
+    agents_of,
+    curves_figure,
+    grid_findings,
+    grid_table,
+    train_agents,
+)
 from hilnas.nas.environment import Task
 from hilnas.nas.objective import StudyScore
 from hilnas.nas.searches.ppo import PpoTraining
@@ -28,15 +38,10 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(AgentOptions):
     """What can be varied."""
 
-    seeds: int = option(1, "Agents for each setting.")
     steps: int = option(50_000, "Environment steps of training.")
-    predictors: str | None = option(None, "Folder with the study's four predictor files.")
-    tensorboard: str | None = option(None, "Folder for TensorBoard scalars.")
-    processes: int = option(0, "Processes; 0 is one a core.")
-    ray: str | None = option(None, 'Address of a Ray cluster, or "local" to start one here.')
 
 
 def run(options: Options) -> Report:
@@ -45,20 +50,17 @@ def run(options: Options) -> Report:
     Raises:
         InputError: the predictors cannot be used.
     """
-    folder = folder_of(options.predictors)
-    open_study(folder)
-    settings = list(product((3e-4, 1e-4), (0.01, 0.03), (0.1, 0.2)))
-    agents = [
-        Agent(
-            label=f"lr {rate:g}, ent {entropy:g}, clip {clip:g}" + (f", seed {seed}" if options.seeds > 1 else ""),
-            task=Task(objective=StudyScore(alpha=5.0, beta=4.0, gamma=0.8)),
+    task = Task(objective=StudyScore(alpha=5.0, beta=4.0, gamma=0.8))
+    settings = [
+        Setting(
+            label=f"lr {rate:g}, ent {entropy:g}, clip {clip:g}",
+            folder=f"lr{rate:g}_ent{entropy:g}_clip{clip:g}",
+            task=task,
             training=PpoTraining(steps=options.steps, learning_rate=rate, entropy=entropy, clip=clip),
-            seed=seed,
-            predictors=folder,
-            tensorboard=Path(options.tensorboard) / f"lr{rate:g}_ent{entropy:g}_clip{clip:g}_seed{seed}" if options.tensorboard else None,
         )
-        for (rate, entropy, clip), seed in product(settings, range(options.seeds))
+        for rate, entropy, clip in product((3e-4, 1e-4), (0.01, 0.03), (0.1, 0.2))
     ]
+    agents = agents_of(settings, options)
     judged = train_agents(agents, options.processes or None, options.ray)
     rows = [_row(agent, one) for agent, one in zip(agents, judged, strict=True)]
     return Report(

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
-from hilnas.experiments.catalogue import option
 from hilnas.experiments.report import Report
-from hilnas.experiments.study1 import folder_of, open_study
-from hilnas.experiments.study1_ppo import Agent, GridRow, Judged, Published, curves_figure, grid_findings, grid_table, train_agents
+from hilnas.experiments.study1_ppo import (
+    Agent,
+    AgentOptions,
+    GridRow,
+    Judged,
+    Published,
+    Setting,
+    agents_of,
+    curves_figure,
+    grid_findings,
+    grid_table,
+    train_agents,
+)
 from hilnas.nas.environment import Task
 from hilnas.nas.objective import StudyScore
 from hilnas.nas.searches.ppo import PpoTraining
@@ -28,15 +37,8 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(AgentOptions):
     """What can be varied."""
-
-    seeds: int = option(1, "Agents for each setting.")
-    steps: int = option(100_000, "Environment steps of training.")
-    predictors: str | None = option(None, "Folder with the study's four predictor files.")
-    tensorboard: str | None = option(None, "Folder for TensorBoard scalars.")
-    processes: int = option(0, "Processes; 0 is one a core.")
-    ray: str | None = option(None, 'Address of a Ray cluster, or "local" to start one here.')
 
 
 def run(options: Options) -> Report:
@@ -45,22 +47,17 @@ def run(options: Options) -> Report:
     Raises:
         InputError: the predictors cannot be used.
     """
-    folder = folder_of(options.predictors)
-    open_study(folder)
     scores = [StudyScore(alpha, beta, gamma) for beta, gamma, alpha in product((3.0, 5.0), (0.5, 1.0), (4.0, 6.0))]
-    agents = [
-        Agent(
-            label=f"alpha {score.alpha:g}, beta {score.beta:g}, gamma {score.gamma:g}" + (f", seed {seed}" if options.seeds > 1 else ""),
+    settings = [
+        Setting(
+            label=f"alpha {score.alpha:g}, beta {score.beta:g}, gamma {score.gamma:g}",
+            folder=f"a{score.alpha:g}_b{score.beta:g}_g{score.gamma:g}",
             task=Task(objective=score),
             training=PpoTraining(steps=options.steps),
-            seed=seed,
-            predictors=folder,
-            tensorboard=Path(options.tensorboard) / f"a{score.alpha:g}_b{score.beta:g}_g{score.gamma:g}_seed{seed}"
-            if options.tensorboard
-            else None,
         )
-        for score, seed in product(scores, range(options.seeds))
+        for score in scores
     ]
+    agents = agents_of(settings, options)
     judged = train_agents(agents, options.processes or None, options.ray)
     rows = [_row(score, agent, one) for (score, _), agent, one in zip(product(scores, range(options.seeds)), agents, judged, strict=True)]
     return Report(

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hilnas.experiments.catalogue import option
 from hilnas.experiments.figures import Line, figure_of_panels
 from hilnas.experiments.report import Table
-from hilnas.experiments.study1 import LIMITS, mean, open_study
+from hilnas.experiments.study1 import LIMITS, folder_of, mean, open_study
 from hilnas.nas.environment import Task
 from hilnas.nas.jobs import run_jobs
 from hilnas.nas.searches.ppo import CURVES, Episode, PpoTraining, evaluate_ppo, train_ppo
@@ -17,6 +18,28 @@ from hilnas.nas.searches.ppo import CURVES, Episode, PpoTraining, evaluate_ppo, 
 SMALL_NET = "one feasible net for every T"
 VIOLATING_NET = "one net that violates a limit in every episode"
 ADAPTS = "adapts to T and meets every limit"
+
+
+@dataclass(frozen=True)
+class AgentOptions:
+    """What can be varied in every experiment that trains agents."""
+
+    seeds: int = option(1, "Agents for each setting.")
+    steps: int = option(100_000, "Environment steps of training.")
+    predictors: str | None = option(None, "Folder with the study's four predictor files.")
+    tensorboard: str | None = option(None, "Folder for TensorBoard scalars.")
+    processes: int = option(0, "Processes; 0 is one a core.")
+    ray: str | None = option(None, 'Address of a Ray cluster, or "local" to start one here.')
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What agents are trained on and how, its label, and what its folders of TensorBoard scalars begin with."""
+
+    label: str
+    folder: str
+    task: Task
+    training: PpoTraining
 
 
 @dataclass(frozen=True)
@@ -130,6 +153,28 @@ def grid_findings(judged: Sequence[Judged]) -> tuple[str, ...]:
     """How often each collapse occurred."""
     outcomes = [one.outcome() for one in judged]
     return tuple(f"{outcomes.count(outcome)} of {len(outcomes)} agents: {outcome}." for outcome in sorted(set(outcomes)))
+
+
+def agents_of(settings: Sequence[Setting], options: AgentOptions) -> list[Agent]:
+    """One agent for each setting and seed.
+
+    Raises:
+        InputError: the predictors cannot be used.
+    """
+    predictors = folder_of(options.predictors)
+    open_study(predictors)
+    return [
+        Agent(
+            label=setting.label + (f", seed {seed}" if options.seeds > 1 else ""),
+            task=setting.task,
+            training=setting.training,
+            seed=seed,
+            predictors=predictors,
+            tensorboard=Path(options.tensorboard) / f"{setting.folder}_seed{seed}" if options.tensorboard else None,
+        )
+        for setting in settings
+        for seed in range(options.seeds)
+    ]
 
 
 def train_agents(agents: list[Agent], processes: int | None, ray: str | None) -> list[Judged]:
