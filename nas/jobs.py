@@ -69,11 +69,7 @@ def _end_with_parent() -> None:
 
 
 def _on_ray(function: Callable[[Job], Result], jobs: Sequence[Job], description: str, address: str) -> list[Result]:
-    try:
-        import ray
-    except ImportError as error:
-        raise ToolMissingError("Ray is not installed", install_command("ray")) from error
-    connect(ray, address)
+    ray = connected_ray(address)
 
     def work(job: Job) -> Result:
         use_one_thread()
@@ -92,12 +88,21 @@ def _on_ray(function: Callable[[Job], Result], jobs: Sequence[Job], description:
         ray.shutdown()
 
 
-def connect(ray: Any, address: str) -> None:
-    """Starts Ray here, or joins the cluster at `address` within ten seconds."""
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+def connected_ray(address: str) -> Any:
+    """Ray itself, started here ("local") or joined to the cluster at `address` within ten seconds.
+
+    Raises:
+        ConnectError: no Ray answers at the address.
+        ToolMissingError: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ToolMissingError("Ray is not installed", install_command("ray")) from error
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         ray.init(address="local", include_dashboard=False, **quiet)
-        return
+        return ray
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not _answers(host, port):
         raise ConnectError(f"no Ray answers at {address}", "Start one with `ray start --head`, check the address, or use --ray local.")
@@ -105,6 +110,7 @@ def connect(ray: Any, address: str) -> None:
         ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConnectError(f"what answers at {address} is no Ray: {error}", "Check the address, or use --ray local.") from error
+    return ray
 
 
 def _answers(host: str, port: str) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from hilnas.errors import HilnasError, ToolMissingError
-from hilnas.nas.jobs import connect
+from hilnas.errors import HilnasError
+from hilnas.nas.jobs import connected_ray
 from hilnas.nas.threads import use_one_thread
 
 Future = Any
@@ -86,13 +86,8 @@ class RayWorkers:
             ToolMissingError: Ray is not installed.
             ConnectError: no Ray answers at the address.
         """
-        try:
-            import ray
-        except ImportError as error:
-            raise ToolMissingError("Ray is not installed", "pip install 'hilnas[distributed]'") from error
-        self._ray = ray
+        self._ray = connected_ray(address)
         self._idle: list[Worker] = []
-        connect(ray, address)
 
     def start(self, create: Callable[[], Any]) -> Worker:
         """Takes the actor that has been idle longest, else a new one. None demands a core of its own: small machines have few."""
