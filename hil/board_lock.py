@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from hilnas.errors import ConnectError
+from hilnas.files import sha256
 
 _FOLDERS = (Path("/run/lock"), Path("/tmp"))  # noqa: S108
 """Where every user of this host may write: a board is everybody's."""
@@ -32,7 +32,7 @@ class BoardLock:
         self.name = name
         folder = next((folder for folder in _FOLDERS if os.access(folder, os.W_OK)), _FOLDERS[-1])
         readable = re.sub("[^A-Za-z0-9]+", "-", name)[-40:]
-        self._path = folder / f"hilnas-{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.lock"
+        self._path = folder / f"hilnas-{readable}-{sha256(name.encode())[:8]}.lock"
         self._file = -1
 
     def try_acquire(self) -> bool:

@@ -1,4 +1,4 @@
-"""Programs that must not outlive the process that started them."""
+"""Processes that must not outlive the one that started them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> Callable[[], None] | None:
-    """What a child must do before it becomes another program, so that the kernel ends it when this process dies, however it dies.
-
-    Only Linux knows this.
+    """What a child must do, before it becomes another program if it does, so that the kernel ends it when its parent dies, however that
+    dies. Only Linux knows this.
     """
     if sys.platform != "linux":
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from types import TracebackType
 from pydantic import TypeAdapter, ValidationError
 
 from hilnas.errors import InputError, StoreError
-from hilnas.files import write_atomically
+from hilnas.files import sha256, write_atomically
 from hilnas.hil.measurement import Measurement
 
 STORE_NAME = "measurements.db"
@@ -39,7 +38,7 @@ _DOCUMENT = TypeAdapter(Measurement)
 
 def measurement_key(measurement: Measurement) -> str:
     """The identity of a measurement in every store: the SHA-256 of its JSON document, in hexadecimal."""
-    return hashlib.sha256(_DOCUMENT.dump_json(measurement)).hexdigest()
+    return sha256(_DOCUMENT.dump_json(measurement))
 
 
 class MeasurementStore:

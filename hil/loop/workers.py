@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -14,12 +13,11 @@ from types import TracebackType
 from typing import TypeVar
 
 from hilnas.errors import BuildError
+from hilnas.hil.child_process import die_with_parent
 from hilnas.progress import Advance
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Workers:
@@ -84,7 +82,8 @@ class Workers:
 def _start(parent: int, log: str) -> None:
     """Runs first in each worker."""
     # A killed parent cannot tell its children: the kernel does.
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if (prepare := die_with_parent()) is not None:
+        prepare()
     if os.getppid() != parent:
         os._exit(1)
     # Ctrl-C reaches the whole process group; the parent decides what it means.
