@@ -52,11 +52,18 @@ def test_the_verb_prints_the_table_and_writes_the_report(tmp_path: Path) -> None
     assert (tmp_path / "out" / "table1.csv").read_text().startswith("pair,net,reward")
 
 
-def test_an_interval_holds_the_mean_and_narrows_with_more_seeds() -> None:
-    rng = np.random.default_rng(0)
-    few, many = interval(rng.normal(size=10)), interval(rng.normal(size=1000))
-    assert few.low < few.mean < few.high
-    assert many.high - many.low < 0.5 * (few.high - few.low)
+def test_an_interval_is_that_of_95_percent() -> None:
+    """Of many normal values it is 1.96 standard errors to each side."""
+    values = np.random.default_rng(0).normal(size=1000)
+    found, error = interval(values), values.std() / np.sqrt(1000)
+    assert found.mean == values.mean()
+    assert (found.mean - found.low, found.high - found.mean) == pytest.approx((1.96 * error, 1.96 * error), rel=0.05)
+
+
+def test_regrets_are_compared_with_random_search_from_below() -> None:
+    low, high = np.linspace(0.0, 1.0, 20), np.linspace(0.5, 1.5, 20)
+    assert reward_regret._p_value(low, high) < 0.01
+    assert reward_regret._p_value(high, low) > 0.99
 
 
 def test_a_paired_test_asks_whether_differences_are_above_zero() -> None:
