@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -29,6 +29,19 @@ class Options:
     """None: the table has no parameters."""
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One reward of one net: its value, as the study's arithmetic prints it, and as it is published."""
+
+    pair: str
+    net: str
+    reward: str
+    value: float
+    printed: str
+    published: str
+    equal: bool
+
+
 def run(options: Options) -> Report:
     """Computes the table and compares it with the printed digits."""
     accuracy, latency_ms = (np.array([row[column] for row in PUBLISHED]) for column in (1, 2))
@@ -42,9 +55,9 @@ def run(options: Options) -> Report:
         ("study 2", log_limit(nets, limit), log_limit(nets, limit), 4),
     )
     entries = [entry for name, exact, study, column in rewards for entry in _entries(name, exact, study, column)]
-    differing = [entry for entry in entries if not entry["equal"]]
+    differing = [entry for entry in entries if not entry.equal]
     rows = tuple(
-        (entry["pair"], entry["net"], entry["reward"], f"{entry['value']:.8f}", entry["printed"], entry["published"], _mark(entry["equal"]))
+        (entry.pair, entry.net, entry.reward, f"{entry.value:.8f}", entry.printed, entry.published, "yes" if entry.equal else "no")
         for entry in entries
     )
     findings = [f"{len(entries) - len(differing)} of {len(entries)} entries equal the published digits."]
@@ -57,29 +70,22 @@ def run(options: Options) -> Report:
     columns = ("pair", "net", "reward", "computed", "as the study prints it", "published", "equal")
     return Report(
         title="Study 2, Table 1: rewards for pairs of nets at T = 17 ms",
-        document={"rows": entries, "equal": len(entries) - len(differing), "of": len(entries)},
+        document={"rows": [asdict(entry) for entry in entries], "equal": len(entries) - len(differing), "of": len(entries)},
         tables=(Table("table1", "Rewards at T = 17 ms", columns, rows),),
         findings=tuple(findings),
     )
 
 
-def _entries(name: str, exact: FloatArray, study: FloatArray, column: int) -> list[dict[str, object]]:
-    entries: list[dict[str, object]] = []
+def _entries(name: str, exact: FloatArray, study: FloatArray, column: int) -> list[Entry]:
+    entries = []
     for row, value, as_study in zip(PUBLISHED, exact, study, strict=True):
         published = str(row[column])
         printed = cut(float(as_study), digits=len(published) - len("0."))
         net = f"{row[1]:.0%}, {row[2]:g} ms"
-        entries.append(
-            {"pair": row[0], "net": net, "reward": name, "value": float(value), "printed": printed, "published": published}
-            | {"equal": printed == published}
-        )
+        entries.append(Entry(row[0], net, name, float(value), printed, published, printed == published))
     return entries
 
 
 def cut(value: float, digits: int) -> str:
     """A value as the study prints it: cut after `digits` decimals, not rounded."""
     return f"{math.floor(value * 10**digits + 1e-9) / 10**digits:.{digits}f}"
-
-
-def _mark(equal: object) -> str:
-    return "yes" if equal else "no"
