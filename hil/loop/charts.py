@@ -13,6 +13,8 @@ _WIDTH, _HEIGHT = 520.0, 340.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 16.0, 14.0, 46.0
 _MARK_RADIUS = 4.5
 
+Mark = Literal["dot", "ring", "line", "small"]
+
 
 @dataclass(frozen=True)
 class Series:
@@ -22,7 +24,7 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     style: str
-    mark: Literal["dot", "ring", "line", "small"] = "dot"
+    mark: Mark = "dot"
     titles: Sequence[str] = ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -13,7 +13,7 @@ from hilnas.errors import InputError
 from hilnas.files import write_atomically
 from hilnas.firmware.image import FirmwareImage, Manifest
 from hilnas.firmware.memory_map import memory_map
-from hilnas.hil.loop.charts import Bar, Guide, Series, bar_chart, legend, stacked_bar, xy_chart
+from hilnas.hil.loop.charts import Bar, Guide, Mark, Series, bar_chart, legend, stacked_bar, xy_chart
 from hilnas.hil.loop.result import AGREEMENT, CandidateResult, Figures, LoopResult
 from hilnas.hil.loop.run_folder import RESULT_NAME, RunDescription, RunFolder
 from hilnas.hil.measurement import LayerMeasurement, Measurement
@@ -111,7 +111,7 @@ def _tiles(best: CandidateResult, result: LoopResult, measurement: Measurement) 
     return "".join(f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for value, name in tiles)
 
 
-def _limit(value: float | None, show: Any) -> str:
+def _limit(value: float | None, show: Callable[[float], str]) -> str:
     return "" if value is None else f" (limit {show(value)})"
 
 
@@ -175,7 +175,7 @@ def _front(nets: Sequence[Figures]) -> list[Figures]:
     return front
 
 
-def _points(label: str, nets: Iterable[Figures], style: str, mark: Any, titles: Sequence[str] = ()) -> Series:
+def _points(label: str, nets: Iterable[Figures], style: str, mark: Mark, titles: Sequence[str] = ()) -> Series:
     nets = list(nets)
     return Series(label, [one.latency_s * 1e3 for one in nets], [one.accuracy for one in nets], style, mark, titles)
 
