@@ -92,7 +92,8 @@ static bool is_possible(const struct parameters *p) {
     return p->linefill_buffers >= 1 && p->linefill_buffers <= LINES_IN_FLIGHT_MAX && p->store_buffer_entries >= 1 &&
            p->store_buffer_entries <= STORE_BUFFER_MAX && p->fetch_bytes >= 4 &&
            !(p->fetch_bytes & (p->fetch_bytes - 1)) && p->cache_line_bytes >= 8 && p->divide >= 1 && p->system >= 1 &&
-           p->table_branch >= 1 && p->multiple_words >= 1 && p->return_stack_entries <= RETURN_STACK_MAX;
+           p->table_branch >= 1 && p->multiple_words >= 1 && p->return_stack_entries <= RETURN_STACK_MAX &&
+           p->counted_passes < UINT8_MAX;
 }
 
 int model_start(struct model *model) {
