@@ -183,7 +183,11 @@ class TimingModel:
             self._set_memories()
             self._native.model_set_caches(self._handle, list(CacheRule).index(caches))
             if self._native.model_start(self._handle):
-                raise BoardError(f"the timing model cannot be that of {board.name}", "Cache sizes and ways must be powers of two.")
+                raise BoardError(
+                    f"the timing model cannot be that of {board.name}",
+                    "Sizes and ways of caches and of branch targets are powers of two; a return stack has at most 16 entries, and passes "
+                    "are counted to 254.",
+                )
         except BaseException:
             self.close()
             raise

@@ -8,6 +8,8 @@ import pytest
 
 from hilnas.boards.board import Board
 from hilnas.boards.core import load_core
+from hilnas.errors import BoardError
+from hilnas.hil.timing.model import TimingModel
 from hilnas.hil.timing.timed_run import RunOptions, run_elf
 
 CallsOf = Callable[..., list[int]]
@@ -85,3 +87,13 @@ def test_firmware_that_invalidates_the_predictor_starts_anew(calls_of: CallsOf) 
     calls = calls_of(loop(8), "*(volatile uint32_t *)0xE000EF78 = 0;")
     assert calls[-1] == calls[-2] == calls[-3]
     assert calls[-1] > calls_of(loop(8))[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("branch_target_ways", 3), ("branch_target_ways", 128), ("return_stack_entries", 17), ("counted_passes", 255)]
+)
+def test_a_predictor_that_cannot_be_is_refused(board: Board, name: str, value: int) -> None:
+    core = load_core("cortex-m7")
+    changed = core.parameters[name].model_copy(update={"value": value})
+    with pytest.raises(BoardError, match="cannot be that of nucleo-h743zi2"):
+        TimingModel(board, core.model_copy(update={"parameters": {**core.parameters, name: changed}}))
