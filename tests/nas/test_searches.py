@@ -12,7 +12,7 @@ import pytest
 from hilnas.errors import BudgetError, InputError
 from hilnas.nas.metrics import Budget, Estimate, Metrics
 from hilnas.nas.network import DIGITS
-from hilnas.nas.objective import StudyScore, WithMargin, constrained_accuracy
+from hilnas.nas.objective import StudyScore, WithMargin, constrained_accuracy, penalised_accuracy
 from hilnas.nas.searches.catalogue import SEARCHES, create_search
 from hilnas.nas.searches.ga import GeneticSearch
 from hilnas.nas.searches.nsga2 import ParetoSearch
@@ -211,6 +211,14 @@ def test_non_dominated_and_hypervolume_of_a_known_front() -> None:
     values = np.array([[0.25, 0.75], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])
     assert non_dominated(values).tolist() == [0, 1]
     assert hypervolume(values, np.ones(2)) == pytest.approx(2 * 0.25 * 0.75 - 0.25 * 0.25)
+
+
+def test_networks_are_ranked_by_feasibility_then_overrun_then_accuracy() -> None:
+    ones = Estimate.exact(np.ones(4))
+    some = Metrics(Estimate.exact([0.0, 0.9, 0.5, 1.0]), Estimate.exact([1.0, 1.0, 1.1, 1.5]), ones, ones)
+    budget = Budget(latency_s=1.0)
+    assert constrained_accuracy(some, budget) == pytest.approx([0.0, 0.9, -0.1, -0.5])
+    assert penalised_accuracy(some, budget) == pytest.approx([0.0, 0.9, 0.4, 0.5])
 
 
 def test_study_score_by_hand() -> None:
