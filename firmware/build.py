@@ -11,9 +11,11 @@ from pathlib import Path
 
 from hilnas import __version__
 from hilnas.boards.board import Board
+from hilnas.boards.core import load_core
 from hilnas.boards.linker import arena_section, linker_script
 from hilnas.errors import BuildError, DoesNotFitError
 from hilnas.files import read_input, replaced_folder
+from hilnas.firmware.assembly.scheduler import schedule_for
 from hilnas.firmware.board_support import STACK_GUARD_BYTES, support_header, support_sources
 from hilnas.firmware.compile import DEFAULT_REQUEST, CompiledModel, compile_model
 from hilnas.firmware.elf import read_sections
@@ -64,7 +66,8 @@ def build_image(model: Path, board: Board, out: Path, request: PlanRequest = DEF
 def compile_for_board(content: bytes, name: str, board: Board, request: PlanRequest = DEFAULT_REQUEST) -> CompiledModel:
     """Compiles a .tflite file to C for a board; see `build_image`."""
     sections = {memory: arena_section(memory) for memory in board.placement.arena}
-    return compile_model(content, name, arena_memories(board), sections, request=request, cache=board.instruction_cache)
+    schedule = schedule_for(load_core(board.core))
+    return compile_model(content, name, arena_memories(board), sections, request=request, cache=board.instruction_cache, schedule=schedule)
 
 
 def core_flags(board: Board) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from hilnas import __version__
 from hilnas.boards.board import InstructionCache
 from hilnas.files import sha256
-from hilnas.firmware.assembly.emitter import PREAMBLE
+from hilnas.firmware.assembly.emitter import PREAMBLE, Schedule, as_given
 from hilnas.firmware.codegen import generate, generate_whole_input
 from hilnas.firmware.fusion import fuse
 from hilnas.firmware.interface import MODEL_HEADER, Interface
@@ -27,13 +27,14 @@ WHOLE_INPUT_NAME = "whole_input.c"
 
 @dataclass(frozen=True, eq=False)
 class CompiledModel:
-    """A model as C, with what it was made from. `sha256` is that of the .tflite file."""
+    """A model as C, with what it was made from. `sha256` is that of the .tflite file, `schedule` orders instructions in assembly."""
 
     name: str
     sha256: str
     program: Program
     plan: MemoryPlan
     source: str
+    schedule: Schedule
 
     @property
     def kernels(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -50,7 +51,7 @@ class CompiledModel:
     @property
     def assembly(self) -> str:
         """The text of the routines; empty if there are none."""
-        return "\n".join((PREAMBLE, *(routine.text() for routine in self.routines.values()))) if self.routines else ""
+        return "\n".join((PREAMBLE, *(routine.text(self.schedule) for routine in self.routines.values()))) if self.routines else ""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -81,9 +82,10 @@ def compile_model(
     kernel_set: KernelSet = KernelSet.ASSEMBLY,
     request: PlanRequest = DEFAULT_REQUEST,
     cache: InstructionCache | None = None,
+    schedule: Schedule = as_given,
 ) -> CompiledModel:
     """Compiles the .tflite file `content` to C. `memories`, `sections`, and `kernel_set` and `cache` are as in `plan_memory`, `generate`,
-    and `lower`.
+    and `lower`; `schedule` orders instructions in assembly, see `schedule_for`.
 
     Raises:
         ModelError: the file is damaged or holds what the engine does not support, or its input cannot be taken by rows as requested.
@@ -94,7 +96,7 @@ def compile_model(
     plan = request.plan(program, memories)
     digest = sha256(content)
     source = generate(program, plan, sections, _origin(name, digest))
-    return CompiledModel(name, digest, program, plan, source)
+    return CompiledModel(name, digest, program, plan, source, schedule)
 
 
 def _origin(name: str, digest: str) -> str:

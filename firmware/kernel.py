@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hilnas.firmware.assembly.emitter import Schedule
+
 INDENT = "    "
 LINE = 116
 
@@ -20,8 +22,8 @@ class AssemblyRoutine(Protocol):
     def symbol(self) -> str:
         """Its name."""
 
-    def text(self) -> str:
-        """Its source."""
+    def text(self, schedule: Schedule) -> str:
+        """Its source, with the instructions of its blocks so ordered."""
 
 
 class Order(Enum):

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hilnas.firmware.assembly.emitter import Instruction, Routine
-from hilnas.firmware.assembly.scheduler import schedule
+from hilnas.firmware.assembly.emitter import Instruction, Routine, Schedule
 
 SHIFT = 21
 SYMBOL = "hilnas_add_fours"
@@ -89,7 +88,7 @@ class AddFours:
 
     symbol: str = SYMBOL
 
-    def text(self) -> str:
+    def text(self, schedule: Schedule) -> str:
         """The routine in assembly."""
         routine = Routine(self.symbol)
         routine("push", "{r4-r11, lr}")
@@ -98,10 +97,10 @@ class AddFours:
         routine("ldr", "r12", "[sp, #44]")
         routine("add", "r0", "r3", "r0, lsl #2")
         routine.label("four")
-        routine.extend(schedule(_four()))
+        routine.block(_four())
         routine("bne", routine.target("four"))
         routine("pop", "{r4-r11, pc}")
-        return routine.text("Adds four pairs of int8 at a time.")
+        return routine.text("Adds four pairs of int8 at a time.", schedule)
 
 
 def _four() -> list[Instruction]:

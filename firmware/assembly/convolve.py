@@ -14,8 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hilnas.firmware.assembly.emitter import Instruction, Routine
-from hilnas.firmware.assembly.scheduler import schedule
+from hilnas.firmware.assembly.emitter import Instruction, Routine, Schedule
 
 FIT_SHIFTS = (4, 1)
 """The right shifts of the two-instruction forms."""
@@ -84,9 +83,9 @@ class Dot:
         """Bytes from the first pixel's word to that of `pixel` in one step."""
         return pixel * (4 if self.pitch is None else self.pitch)
 
-    def text(self) -> str:
+    def text(self, schedule: Schedule) -> str:
         """The routine in assembly."""
-        return self.routine().text(f"{self.pixels} pixel(s) by pairs of channels; struct hilnas_dot in r0.")
+        return self.routine().text(f"{self.pixels} pixel(s) by pairs of channels; struct hilnas_dot in r0.", schedule)
 
     def routine(self) -> Routine:
         """Its instructions."""
@@ -104,7 +103,7 @@ class Dot:
             _loop(routine, self)
         else:
             for _ in range(self.steps - 1):
-                routine.extend(_step(self))
+                routine.block(_step(self), dual_issue=True)
         _finish_group(routine, self)
         routine.label("tile_end")
         _leave(routine, self)
@@ -179,11 +178,13 @@ def _first_step(routine: Routine, dot: Dot) -> None:
     routine("ldr", _XA, f"[{_PX}]")
     if dot.pixels > 1:
         routine("ldr", _XB, f"[{_PX}, #{dot.offset(1)}]")
+    step = []
     for instruction in _step(dot):
         mnemonic, operands = instruction.mnemonic, instruction.operands
         if mnemonic == "smlad":
             operands = (*operands[:3], last_s if operands[0] in _S else last_b)
-        routine(mnemonic, *operands)
+        step.append(Instruction(mnemonic, operands))
+    routine.block(step, dual_issue=True)
 
 
 def _loop(routine: Routine, dot: Dot) -> None:
@@ -191,7 +192,7 @@ def _loop(routine: Routine, dot: Dot) -> None:
     routine("ldr", "pc", f"[sp, #{_ENTRY}]")
     routine.label("round")
     for _ in range(dot.unroll):
-        routine.extend(_step(dot))
+        routine.block(_step(dot), dual_issue=True)
     routine.label("check")
     routine("vmov", _LOW, "s0")
     routine("cmp", _PX, _LOW)
@@ -199,7 +200,8 @@ def _loop(routine: Routine, dot: Dot) -> None:
 
 
 def _step(dot: Dot) -> list[Instruction]:
-    """One step, in an order in which every product finds its operands loaded: for four pixels 14 instructions, 8 cycles.
+    """One step, in an order in which every product finds its operands loaded where two instructions issue in a cycle: for four pixels 14
+    instructions, 8 cycles.
 
     At its start the word of weights and the words of the first two pixels are loaded; at its end those of the next step are.
     """
@@ -246,7 +248,7 @@ def _finish_group(routine: Routine, dot: Dot) -> None:
 
 
 def _finish(routine: Routine, dot: Dot, requantisation: list[Instruction]) -> None:
-    routine.extend(schedule([*requantisation, *_store(dot)]))
+    routine.block([*requantisation, *_store(dot)])
     routine("bne", routine.target("group"))
     routine("b", routine.target("tile_end"))
 

@@ -7,8 +7,7 @@ from functools import lru_cache
 
 from hilnas.firmware.assembly.depthwise_finish import EXACT_FORM, SHIFT, ExactFinish, Finish
 from hilnas.firmware.assembly.depthwise_layout import HEADER_BYTES, WORD_STEP, DepthwiseLayout
-from hilnas.firmware.assembly.emitter import Instruction, Routine
-from hilnas.firmware.assembly.scheduler import schedule
+from hilnas.firmware.assembly.emitter import Instruction, Routine, Schedule
 from hilnas.firmware.assembly.taps import Addresses, RowOfOutputs, block
 
 # The frame: first the call's arguments (struct hilnas_depthwise_group), then the channel's numbers in the order in which a segment's end
@@ -49,11 +48,12 @@ class Depthwise(DepthwiseLayout):
         """The pieces of code that each row takes, or each channel where the code covers the image: products, and the ends of segments."""
         return _loop_bytes(self)
 
-    def text(self) -> str:
+    def text(self, schedule: Schedule) -> str:
         """The routine in assembly."""
         return self.routine().text(
             f"Depthwise {self.filter[0]}x{self.filter[1]}, stride {self.stride}, rows of {self.input[1]} to rows of {self.output[1]}; "
-            "struct hilnas_depthwise_group in r0."
+            "struct hilnas_depthwise_group in r0.",
+            schedule,
         )
 
     def routine(self) -> Routine:
@@ -185,10 +185,10 @@ def _row(routine: Routine, kernel: Depthwise) -> None:
             restore.append(Instruction("vmov", ("lr", "s2" if kernel.unrolled else "s3")))
         if kernel.unrolled:
             rows = {row: _first_word(kernel, index) + row * kernel.pitch for row in range(kernel.filter[0])}
-            routine.extend(schedule([*restore, *_with_start(_filter_rows(kernel, segment, rows), segment.outputs), *finish]))
+            routine.block([*restore, *_with_start(_filter_rows(kernel, segment, rows), segment.outputs), *finish])
         else:
             _row_loop(routine, kernel, index, restore)
-            routine.extend(schedule(finish))
+            routine.block(finish)
         routine("blx", "lr")
         if loops:
             _repeat(routine, kernel)
@@ -201,7 +201,7 @@ def _whole_row(routine: Routine, kernel: Depthwise, row: int) -> None:
     start = [Instruction("vmov", ("r12", "s1")), Instruction("vmov", ("lr", "s2"))]
     products = _with_start(_filter_rows(kernel, segment, rows), segment.outputs)
     entry = [Instruction("ldr", ("lr", f"[sp, #{_ENTRIES}]")), Instruction("ldr", ("lr", f"[lr, #{4 * row}]"))]
-    routine.extend(schedule([*start, *products, *_end_segment(segment.outputs), *entry]))
+    routine.block([*start, *products, *_end_segment(segment.outputs), *entry])
     routine("blx", "lr")
 
 
@@ -268,11 +268,11 @@ def _row_loop(routine: Routine, kernel: Depthwise, index: int, restore: list[Ins
     start += [Instruction("mov", (name, sums[0])) for name in sums[1:]]
     if keeps_end:
         start.append(Instruction("vmov", (end, "s0")))
-    routine.extend(schedule(start))
+    routine.block(start)
     routine.label(f"filter_row_{index}")
     step = [Instruction("add", ("r12", "r12", f"#{kernel.pitch}")), Instruction("add", ("lr", "lr", f"#{kernel.row_bytes}"))]
     check = [] if keeps_end else [Instruction("vmov", (end, "s0"))]
-    routine.extend(schedule([*body, *step, *check, Instruction("cmp", ("lr", end))]))
+    routine.block([*body, *step, *check, Instruction("cmp", ("lr", end))])
     routine("bne", routine.target(f"filter_row_{index}"))
 
 

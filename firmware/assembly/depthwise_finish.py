@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hilnas.firmware.assembly.depthwise_layout import MOST_OUTPUTS
-from hilnas.firmware.assembly.emitter import Instruction, Routine
-from hilnas.firmware.assembly.scheduler import schedule
+from hilnas.firmware.assembly.emitter import Instruction, Routine, Schedule
 
 FIT_SHIFTS = (3, 1)
 """The right shifts of the two-instruction forms. Scales are larger than those of other convolutions: few products are summed."""
@@ -43,14 +42,14 @@ class Finish:
         """Bytes of a form, at most."""
         return 4 * (len(_all_fitted(self.outputs, FIT_SHIFTS[0])) + 1)
 
-    def text(self) -> str:
+    def text(self, schedule: Schedule) -> str:
         """The routine in assembly."""
         routine = Routine(self.symbol)
         for form, shift in enumerate(FIT_SHIFTS):
             routine.label_global(self.entry(form))
-            routine.extend(schedule(_all_fitted(self.outputs, shift)))
+            routine.block(_all_fitted(self.outputs, shift))
             routine("bx", "lr")
-        return routine.text(f"Requantises and stores {self.outputs} output(s) of one channel of a depthwise convolution.")
+        return routine.text(f"Requantises and stores {self.outputs} output(s) of one channel of a depthwise convolution.", schedule)
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class ExactFinish:
 
     symbol: str = "hilnas_depthwise_finish_exact"
 
-    def text(self) -> str:
+    def text(self, schedule: Schedule) -> str:
         """The routine in assembly."""
         routine = Routine(self.symbol)
         for outputs in range(MOST_OUTPUTS, 0, -1):
@@ -67,15 +66,17 @@ class ExactFinish:
             routine("vmov", "s5", "lr")
             routine("ldr", "lr", f"[sp, #{SHIFT}]")
             if outputs % 2:
-                routine.extend(schedule(_exact(outputs - 1)))
+                routine.block(_exact(outputs - 1))
             routine("b", routine.target(f"last_{outputs // 2 * 2}"))
         for outputs in range(MOST_OUTPUTS, 0, -2):
             routine.label(f"last_{outputs}")
-            routine.extend(schedule([instruction for output in _order(outputs)[:2] for instruction in _exact(output)]))
+            routine.block([instruction for output in _order(outputs)[:2] for instruction in _exact(output)])
         routine.label("last_0")
         routine("vmov", "lr", "s5")
         routine("bx", "lr")
-        return routine.text("Requantises and stores the outputs of one channel of a depthwise convolution, in the reference's arithmetic.")
+        return routine.text(
+            "Requantises and stores the outputs of one channel of a depthwise convolution, in the reference's arithmetic.", schedule
+        )
 
 
 def _exact_entry(outputs: int) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 GENERAL = ("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr")
 """The fourteen registers that a routine may hold values in, once it has saved r4 to r11 and lr."""
@@ -140,7 +142,30 @@ def _listed(registers: str) -> set[str]:
     return found
 
 
-Line = Instruction | str
+@dataclass(frozen=True)
+class Block:
+    """Instructions of which only the effect counts, not the order; no branch is among them. `dual_issue`: they stand in an order that was
+    made by hand for cores that issue two a cycle."""
+
+    instructions: tuple[Instruction, ...]
+    dual_issue: bool = False
+
+
+Schedule = Callable[[Block], Sequence[Instruction]]
+"""In which order the instructions of a block are written."""
+
+
+def as_given(block: Block) -> Sequence[Instruction]:
+    """The order in which a block has them, for no core in particular."""
+    return block.instructions
+
+
+Line = Instruction | Block | str
+
+
+def _instructions(line: Instruction | Block, schedule: Schedule = as_given) -> Sequence[Instruction]:
+    return schedule(line) if isinstance(line, Block) else (line,)
+
 
 _DIRECTIVE_BYTES = {".hword": 2, ".word": 4, ".balign": 3}
 
@@ -152,7 +177,7 @@ def _data_bytes(line: str) -> int:
 
 @dataclass
 class Routine:
-    """A routine under construction: instructions, and lines of another kind (labels, directives, tables) as text."""
+    """A routine under construction: instructions, blocks of them, and lines of another kind (labels, directives, tables) as text."""
 
     symbol: str
     lines: list[Line] = field(default_factory=list)
@@ -177,18 +202,19 @@ class Routine:
         """Appends an assembler directive."""
         self.lines.append(f"    {text}")
 
-    def extend(self, instructions: list[Instruction]) -> None:
-        """Appends instructions."""
-        self.lines.extend(instructions)
+    def block(self, instructions: Iterable[Instruction], dual_issue: bool = False) -> None:
+        """Appends instructions whose order is made for a core; see `Block`."""
+        self.lines.append(Block(tuple(instructions), dual_issue))
 
     def code_bytes(self, start: str, end: str) -> int:
         """Bytes of code between two of its labels, at most: an instruction counts as four."""
         first, last = (self.lines.index(f"{self.target(name)}:") for name in (start, end))
-        return sum(4 if isinstance(line, Instruction) else _data_bytes(line) for line in self.lines[first:last])
+        return sum(_data_bytes(line) if isinstance(line, str) else 4 * len(_instructions(line)) for line in self.lines[first:last])
 
-    def text(self, purpose: str) -> str:
+    def text(self, purpose: str, schedule: Schedule) -> str:
         """The routine as assembler source; `purpose` becomes its comment."""
-        body = "\n".join(line if isinstance(line, str) else f"    {_wide(line)}" for line in self.lines)
+        lines = ([line] if isinstance(line, str) else map(_wide, _instructions(line, schedule)) for line in self.lines)
+        body = "\n".join(chain.from_iterable(lines))
         return f"""@ {purpose}
     .section .text.{self.symbol}, "ax", %progbits
     .balign 8
@@ -215,7 +241,7 @@ _HAS_NARROW_ENCODING = _NARROW_TRANSFERS | _NARROW_ARITHMETIC | _NARROW_BRANCHES
 
 
 def _wide(instruction: Instruction) -> str:
-    """With the 32-bit encoding where there are two: one size keeps pairs of instructions aligned to fetches and makes steps of a loop
-    equally long, so that a loop can be entered at any of them."""
+    """Its line, with the 32-bit encoding where there are two: one size keeps pairs of instructions aligned to fetches and makes steps of
+    a loop equally long, so that a loop can be entered at any of them."""
     suffix = ".w" if instruction.mnemonic in _HAS_NARROW_ENCODING else ""
-    return f"{instruction.mnemonic}{suffix} {', '.join(instruction.operands)}"
+    return f"    {instruction.mnemonic}{suffix} {', '.join(instruction.operands)}"

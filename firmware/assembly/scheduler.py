@@ -1,97 +1,138 @@
-"""A list scheduler for straight-line code on the dual-issue Cortex-M7.
+"""A list scheduler for straight-line code, for the core that it is to run on.
 
 Instructions are taken in the order of their longest path to the end of the block, cycle by cycle, two a cycle where the core can issue
-two. What the rules leave open is decided by the original order, so the result is deterministic. Memory: a block's stores do not alias its
-loads, except for equal addresses relative to sp. Rules and latencies: jnk0le, "pipeline cycle test", measured on an STM32H743; LLVM,
-ARMScheduleM7.td.
+two. What the rules leave open is decided by the original order, so the result is deterministic. Where a load holds up what transfers
+nothing, loads wait until nothing else can go on, and then stand together: in as few groups as the block allows, but for the latencies of
+addresses. Memory: a block's stores do not alias its loads, except for equal addresses relative to sp. Latencies are those of the core's
+declaration; which instructions pair where two issue is as on a Cortex-M7, whose declaration names the sources.
 """
 
 from __future__ import annotations
 
-from hilnas.firmware.assembly.emitter import Instruction
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
-_LATENCIES = {
-    "load": {"late": 1, "early": 2, "partner": 2, "address": 2, "multiplicand": 2, "accumulator": 0, "store": 0},
-    "multiply": {"late": 2, "early": 3, "partner": 2, "address": 3, "multiplicand": 2, "accumulator": 1, "store": 1},
-    "saturate": {"late": 2, "early": 3, "partner": 2, "address": 3, "multiplicand": 2, "accumulator": 1, "store": 0},
-    "dsp": {"late": 1, "early": 2, "partner": 1, "address": 2, "multiplicand": 1, "accumulator": 0, "store": 0},
-    "update": {"late": 0, "early": 1, "partner": 0, "address": 1, "multiplicand": 0, "accumulator": 0, "store": 0},
-    "alu": {"late": 1, "early": 2, "partner": 1, "address": 2, "multiplicand": 1, "accumulator": 0, "store": 0},
-}
-"""Cycles from the issue of a producer to that of a reader, by kind of result and by the way in which it is read."""
+from hilnas.boards.core import Core
+from hilnas.firmware.assembly.emitter import Block, Instruction, Schedule
 
 
-def schedule(block: list[Instruction]) -> list[Instruction]:
-    """The same instructions in an order that takes fewer cycles. `block` has no branch."""
-    after = _dependences(block)
-    height = [0] * len(block)
-    for index in reversed(range(len(block))):
-        height[index] = max((delay + height[other] for other, delay in after[index].items()), default=0)
-    waiting = [0] * len(block)
-    for targets in after:
-        for late in targets:
-            waiting[late] += 1
-    earliest = [0] * len(block)
-    ready = [index for index in range(len(block)) if waiting[index] == 0]
+@dataclass(frozen=True)
+class Pipeline:
+    """What of a core an order is made for: instructions a cycle, cycles for which a load holds up what transfers nothing, and cycles from
+    the issue of a producer to that of a reader, by kind of result and by the way in which it is read."""
+
+    issue_width: int
+    load_data_phase: int
+    latencies: Mapping[str, Mapping[str, int]]
+
+    @classmethod
+    def of(cls, core: Core) -> Pipeline:
+        """What is declared of a core."""
+        issue_width, load_data_phase = (core.parameters[name].value for name in ("issue_width", "load_data_phase"))
+        return cls(issue_width, load_data_phase, {kind: latencies.cycles for kind, latencies in core.latencies.items()})
+
+
+def schedule_for(core: Core) -> Schedule:
+    """What orders instructions for a core."""
+    return partial(schedule, Pipeline.of(core))
+
+
+def schedule(pipeline: Pipeline, block: Block) -> list[Instruction]:
+    """The instructions of a block in an order that takes fewer cycles; the block has no branch."""
+    if block.dual_issue and pipeline.issue_width == 2:
+        return list(block.instructions)
+    left = _Left(pipeline, block.instructions, _dependences(block.instructions, pipeline.latencies))
     ordered: list[Instruction] = []
-    cycle = 0
-    while ready:
-        for chosen in _issue(block, after, ready, earliest, height, waiting, cycle):
-            ordered.append(block[chosen])
-        cycle += 1
+    while left.ready:
+        ordered += left.issue()
     return ordered
 
 
-def _issue(
-    block: list[Instruction],
-    after: list[dict[int, int]],
-    ready: list[int],
-    earliest: list[int],
-    height: list[int],
-    waiting: list[int],
-    cycle: int,
-) -> list[int]:
-    """The instructions of one cycle, older first."""
+@dataclass
+class _Left:
+    """What of a block is left to issue. `after` has for each instruction those that must follow it, and after how many cycles at least;
+    `ready` are those that need follow none any more, `_behind_load` says whether a load of one register was issued last."""
 
-    def take(index: int) -> None:
-        ready.remove(index)
-        for late, delay in after[index].items():
-            waiting[late] -= 1
-            earliest[late] = max(earliest[late], cycle + delay)
-            if waiting[late] == 0:
-                ready.append(late)
+    pipeline: Pipeline
+    block: tuple[Instruction, ...]
+    after: list[dict[int, int]]
+    cycle: int = 0
+    ready: list[int] = field(init=False)
+    _height: list[int] = field(init=False)
+    _waiting: list[int] = field(init=False)
+    _earliest: list[int] = field(init=False)
+    _behind_load: bool = False
 
-    def best(candidates: list[int]) -> int | None:
-        return max(candidates, key=lambda index: (height[index], -index), default=None)
+    def __post_init__(self) -> None:
+        count = len(self.block)
+        self._height, self._waiting, self._earliest = [0] * count, [0] * count, [0] * count
+        for index in reversed(range(count)):
+            self._height[index] = max((delay + self._height[late] for late, delay in self.after[index].items()), default=0)
+            for late in self.after[index]:
+                self._waiting[late] += 1
+        self.ready = [index for index in range(count) if self._waiting[index] == 0]
 
-    first = best([index for index in ready if earliest[index] <= cycle])
-    if first is None:
-        return []
-    take(first)
-    others = [index for index in ready if earliest[index] <= cycle]
-    as_younger = best([index for index in others if _pairs(block[first], block[index])])
-    as_older = best([index for index in others if index not in after[first] and _pairs(block[index], block[first])])
-    second = best([index for index in (as_younger, as_older) if index is not None])
-    if second is None:
-        return [first]
-    take(second)
-    return [first, second] if second == as_younger else [second, first]
+    def issue(self) -> list[Instruction]:
+        """The instructions of the next cycle, older first."""
+        first = self._best(self._available())
+        chosen = [] if first is None else [first]
+        if first is not None:
+            self._take(first)
+            if self.pipeline.issue_width == 2:
+                chosen = self._with_partner(first)
+        self.cycle += 1
+        return [self.block[index] for index in chosen]
+
+    def _with_partner(self, first: int) -> list[int]:
+        block, others = self.block, self._available()
+        as_younger = self._best([index for index in others if _pairs(block[first], block[index])])
+        as_older = self._best([index for index in others if index not in self.after[first] and _pairs(block[index], block[first])])
+        second = self._best([index for index in (as_younger, as_older) if index is not None])
+        if second is None:
+            return [first]
+        self._take(second)
+        return [first, second] if second == as_younger else [second, first]
+
+    def _available(self) -> list[int]:
+        return [index for index in self.ready if self._earliest[index] <= self.cycle]
+
+    def _best(self, candidates: list[int]) -> int | None:
+        return max(candidates, key=lambda index: (self._overlap(index), self._height[index], -index), default=None)
+
+    def _overlap(self, index: int) -> int:
+        """Larger, the fewer loads stand alone if this one is next."""
+        instruction = self.block[index]
+        if not self.pipeline.load_data_phase or instruction.issues_alone:
+            return 0
+        if self._behind_load:
+            return 2 * instruction.is_load + instruction.is_store
+        return -instruction.is_load - 2 * instruction.is_store
+
+    def _take(self, index: int) -> None:
+        self._behind_load = self.block[index].is_load and not self.block[index].issues_alone
+        self.ready.remove(index)
+        for late, delay in self.after[index].items():
+            self._waiting[late] -= 1
+            self._earliest[late] = max(self._earliest[late], self.cycle + delay)
+            if self._waiting[late] == 0:
+                self.ready.append(late)
 
 
-def _dependences(block: list[Instruction]) -> list[dict[int, int]]:
+def _dependences(block: tuple[Instruction, ...], latencies: Mapping[str, Mapping[str, int]]) -> list[dict[int, int]]:
     """For each instruction those that must follow it, and after how many cycles at least."""
     after: list[dict[int, int]] = [{} for _ in block]
     for late, reader in enumerate(block):
         for early in range(late):
-            delay = _delay(block[early], reader)
+            delay = _delay(block[early], reader, latencies)
             if delay is not None:
                 after[early][late] = delay
     return after
 
 
-def _delay(early: Instruction, late: Instruction) -> int | None:
+def _delay(early: Instruction, late: Instruction, latencies: Mapping[str, Mapping[str, int]]) -> int | None:
     flowing = early.writes & late.reads
-    delays = [1 if register == "flags" else _LATENCIES[_kind(early, register)][late.role(register)] for register in flowing]
+    delays = [1 if register == "flags" else latencies[_kind(early, register)][late.role(register)] for register in flowing]
     if early.writes & late.writes:
         delays.append(1)
     if early.reads & late.writes:
@@ -103,12 +144,12 @@ def _delay(early: Instruction, late: Instruction) -> int | None:
 
 def _kind(producer: Instruction, register: str) -> str:
     if producer.is_load or producer.is_store:
-        return "update" if register in producer.addresses else "load"
+        return "address_update" if register in producer.addresses else "load_word"
     if producer.is_multiply:
         return "multiply"
     if producer.mnemonic in ("ssat", "usat"):
         return "saturate"
-    return "dsp" if producer.is_dsp else "alu"
+    return "dsp" if producer.is_dsp else "late_alu"
 
 
 def _pairs(older: Instruction, younger: Instruction) -> bool:

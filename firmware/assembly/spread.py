@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hilnas.firmware.assembly.emitter import Instruction, Routine
-from hilnas.firmware.assembly.scheduler import schedule
+from hilnas.firmware.assembly.emitter import Instruction, Routine, Schedule
 
 _SOURCE, _TARGET, _SOURCE_PITCH, _TARGET_PITCH, _ROWS, _PIXEL, _WIDTH, _ZERO = range(0, 32, 4)
 _FRAME = 40
@@ -21,7 +20,7 @@ class Spread:
 
     symbol: str = "hilnas_depthwise_spread"
 
-    def text(self) -> str:
+    def text(self, schedule: Schedule) -> str:
         """The routine in assembly."""
         routine = Routine(self.symbol)
         _enter(routine)
@@ -34,15 +33,15 @@ class Spread:
         routine("vmov", "s0", "r3")
         routine.label("four")
         pairs = [*_pair(("r4", "r5", "r6", "r7")), *_pair(("r8", "r9", "r10", "r11"))]
-        routine.extend(
-            schedule([*pairs, Instruction("stm", ("r1!", "{r4-r11}")), Instruction("vmov", ("r3", "s0")), Instruction("cmp", ("r1", "r3"))])
+        routine.block(
+            [*pairs, Instruction("stm", ("r1!", "{r4-r11}")), Instruction("vmov", ("r3", "s0")), Instruction("cmp", ("r1", "r3"))]
         )
         routine("bne", routine.target("four"))
         routine.label("two")
         routine("ldr", "r3", f"[sp, #{_WIDTH}]")
         routine("tst", "r3", "#2")
         routine("beq", routine.target("one"))
-        routine.extend(schedule([*_pair(("r4", "r5", "r6", "r7")), Instruction("stm", ("r1!", "{r4-r7}"))]))
+        routine.block([*_pair(("r4", "r5", "r6", "r7")), Instruction("stm", ("r1!", "{r4-r7}"))])
         routine("ldr", "r3", f"[sp, #{_WIDTH}]")
         routine.label("one")
         routine("tst", "r3", "#1")
@@ -50,7 +49,7 @@ class Spread:
         _last_pixel(routine)
         routine.label("end")
         _leave(routine)
-        return routine.text("Four channels of rows to planes of int16; struct hilnas_depthwise_spread_arguments in r0.")
+        return routine.text("Four channels of rows to planes of int16; struct hilnas_depthwise_spread_arguments in r0.", schedule)
 
 
 def _enter(routine: Routine) -> None:

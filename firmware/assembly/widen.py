@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hilnas.firmware.assembly.emitter import Instruction, Routine
-from hilnas.firmware.assembly.scheduler import schedule
+from hilnas.firmware.assembly.emitter import Instruction, Routine, Schedule
 
 MOST_CHANNELS = 128
 
@@ -25,7 +24,7 @@ class Widen:
         """The routine's name."""
         return f"hilnas_widen_{self.channels}_step_{self.step}"
 
-    def text(self) -> str:
+    def text(self, schedule: Schedule) -> str:
         """The routine in assembly: source r0, target r1, pixels r2."""
         routine = Routine(self.symbol)
         routine("push", "{r4-r11, lr}")
@@ -40,7 +39,7 @@ class Widen:
         routine("bne", routine.target("pixel"))
         routine.label("end")
         routine("pop", "{r4-r11, pc}")
-        return routine.text(f"Pixels of {self.channels} channel(s) to int16, {self.step} bytes apart.")
+        return routine.text(f"Pixels of {self.channels} channel(s) to int16, {self.step} bytes apart.", schedule)
 
     def _by_words(self, routine: Routine) -> None:
         routine("mov", "r12", "r1")
@@ -87,7 +86,7 @@ class Widen:
                 code.append(Instruction("lsr", (register, register, "#16")))
             code.append(Instruction("strh", (register, f"[r1, #{offset}]")))
         code += [Instruction("add", ("r1", "r1", f"#{4 * self.step}")), Instruction("subs", ("r2", "r2", "#4"))]
-        routine.extend(schedule(code))
+        routine.block(code)
         routine("bhs", routine.target("four"))
         routine.label("rest")
         routine("adds", "r2", "r2", "#4")

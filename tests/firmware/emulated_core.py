@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from unicorn import arm_const as arm
 
 from hilnas.boards.board import InstructionCache
+from hilnas.boards.core import load_core
+from hilnas.firmware.assembly.scheduler import schedule_for
 from hilnas.firmware.compile import CompiledModel, compile_model
 from hilnas.firmware.toolchain import ARM, KERNELS_FOLDER, RUNTIME_FOLDER, compile_cached, compile_kernels
 
@@ -27,10 +29,12 @@ _SAVED += (arm.UC_ARM_REG_R8, arm.UC_ARM_REG_R9, arm.UC_ARM_REG_R10, arm.UC_ARM_
 
 
 class EmulatedModel:
-    """A .tflite file compiled for a core with the DSP extension. `extra` is C that is compiled behind the model's own."""
+    """A .tflite file compiled for a core with the DSP extension, instructions in the order for `core`. `extra` is C that is compiled behind
+    the model's own."""
 
-    def __init__(self, content: bytes, extra: str = "", cache: InstructionCache | None = None) -> None:
-        self.compiled: CompiledModel = compile_model(content, "model", {"ram": 2**20}, {"ram": ".arena"}, cache=cache)
+    def __init__(self, content: bytes, extra: str = "", cache: InstructionCache | None = None, core: str = "cortex-m7") -> None:
+        schedule = schedule_for(load_core(core))
+        self.compiled: CompiledModel = compile_model(content, "model", {"ram": 2**20}, {"ram": ".arena"}, cache=cache, schedule=schedule)
         with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
             folder = Path(name)
             self.compiled.write(folder)

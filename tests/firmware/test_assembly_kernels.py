@@ -23,6 +23,8 @@ Draw = Any
 seeds = st.integers(0, 2**32 - 1)
 zero_points = st.one_of(st.sampled_from([-128, 127, 0]), st.integers(-128, 127))
 caches = st.sampled_from([None, InstructionCache(32, 32), InstructionCache(20, 32), InstructionCache(8, 32)])
+CORES = ["cortex-m7", "cortex-m4"]
+on_each_core = pytest.mark.parametrize("core", CORES)
 some = settings(max_examples=8, deadline=None)
 
 
@@ -39,26 +41,29 @@ def assert_bit_exact(content: bytes, model: EmulatedModel, function: str = "hiln
             np.testing.assert_array_equal(output, expected.ravel())
 
 
+@on_each_core
 @pytest.mark.parametrize(("layer", "symbols"), [*POINTWISE, *WINDOWED])
-def test_convolutions(layer: Layer, symbols: tuple[str, ...]) -> None:
+def test_convolutions(layer: Layer, symbols: tuple[str, ...], core: str) -> None:
     """Every variant of the dot products and of the widening is reached, and exact."""
     content = convolution(layer)
-    model = EmulatedModel(content)
+    model = EmulatedModel(content, core=core)
     assert model.compiled.program.layers[0].kernel.function == "hilnas_convolve_packed"
     assert all(symbol in model.compiled.assembly for symbol in symbols)
     assert_bit_exact(content, model)
 
 
+@on_each_core
 @pytest.mark.parametrize(("layer", "symbol"), DEPTHWISE)
-def test_depthwise_convolutions(layer: Layer, symbol: str) -> None:
+def test_depthwise_convolutions(layer: Layer, symbol: str, core: str) -> None:
     """Every way in which depthwise code is laid out is reached, and exact."""
     content = convolution(layer)
-    model = EmulatedModel(content)
+    model = EmulatedModel(content, core=core)
     assert model.compiled.program.layers[0].kernel.function == "hilnas_convolve_planar"
     assert symbol in model.compiled.assembly
     assert_bit_exact(content, model)
 
 
+@on_each_core
 @pytest.mark.parametrize(
     ("layer", "lines", "symbols"),
     [
@@ -76,20 +81,21 @@ def test_depthwise_convolutions(layer: Layer, symbol: str) -> None:
         pytest.param(Layer((9, 10, 4), (3, 3)), 8, ("from_10_to_10:",), id="nothing to repeat"),
     ],
 )
-def test_code_for_small_instruction_caches(layer: Layer, lines: int, symbols: tuple[str, ...]) -> None:
+def test_code_for_small_instruction_caches(layer: Layer, lines: int, symbols: tuple[str, ...], core: str) -> None:
     """Every size in which a loop can be had is reached, and exact."""
     content = convolution(layer)
-    model = EmulatedModel(content, cache=InstructionCache(lines, 32))
+    model = EmulatedModel(content, cache=InstructionCache(lines, 32), core=core)
     assert all(symbol in model.compiled.assembly for symbol in symbols)
     assert_bit_exact(content, model)
 
 
+@on_each_core
 @pytest.mark.parametrize("width", range(1, 9))
-def test_segments_that_end_in_the_references_arithmetic(width: int) -> None:
+def test_segments_that_end_in_the_references_arithmetic(width: int, core: str) -> None:
     """Scales above 1/4 are for no line; there is an end for every number of outputs."""
     layer = Layer((6, width, 5), (3, 3), zero_points=(3, -4), activation=NONE, spread=0.1, gain=110)
     content = convolution(layer)
-    model = EmulatedModel(content)
+    model = EmulatedModel(content, core=core)
     assert model.compiled.program.layers[0].kernel.function == "hilnas_convolve_planar"
     assert_bit_exact(content, model)
 
@@ -113,17 +119,17 @@ def layers(draw: Draw, depthwise: bool) -> Layer:
 
 
 @some
-@given(layers(depthwise=False), seeds, st.sampled_from(["random", "extreme"]), caches)
-def test_any_convolution(layer: Layer, seed: int, weights: str, cache: InstructionCache | None) -> None:
+@given(layers(depthwise=False), seeds, st.sampled_from(["random", "extreme"]), caches, st.sampled_from(CORES))
+def test_any_convolution(layer: Layer, seed: int, weights: str, cache: InstructionCache | None, core: str) -> None:
     content = convolution(layer, seed, weights)
-    assert_bit_exact(content, EmulatedModel(content, cache=cache), seed=seed)
+    assert_bit_exact(content, EmulatedModel(content, cache=cache, core=core), seed=seed)
 
 
 @some
-@given(layers(depthwise=True), seeds, st.sampled_from(["random", "extreme"]), caches)
-def test_any_depthwise_convolution(layer: Layer, seed: int, weights: str, cache: InstructionCache | None) -> None:
+@given(layers(depthwise=True), seeds, st.sampled_from(["random", "extreme"]), caches, st.sampled_from(CORES))
+def test_any_depthwise_convolution(layer: Layer, seed: int, weights: str, cache: InstructionCache | None, core: str) -> None:
     content = convolution(layer, seed, weights)
-    assert_bit_exact(content, EmulatedModel(content, cache=cache), seed=seed)
+    assert_bit_exact(content, EmulatedModel(content, cache=cache, core=core), seed=seed)
 
 
 STREAM = """
@@ -191,10 +197,11 @@ def addition(elements: int, scales: tuple[float, float, float], points: tuple[in
     return builder.build([first, second], [out])
 
 
+@on_each_core
 @pytest.mark.parametrize("elements", [1, 3, 4, 8, 23])
-def test_additions(elements: int) -> None:
+def test_additions(elements: int, core: str) -> None:
     content = addition(elements, (0.071, 0.06, 0.0777), (6, -14, -8))
-    model = EmulatedModel(content)
+    model = EmulatedModel(content, core=core)
     assert model.compiled.program.layers[0].kernel.function == "hilnas_add_fitted"
     assert_bit_exact(content, model)
 

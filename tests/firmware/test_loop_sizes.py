@@ -13,7 +13,7 @@ from hilnas.boards.board import InstructionCache, load_board
 from hilnas.firmware.assembly.convolve import Dot
 from hilnas.firmware.assembly.depthwise import Depthwise
 from hilnas.firmware.assembly.depthwise_layout import Extent
-from hilnas.firmware.assembly.emitter import PREAMBLE
+from hilnas.firmware.assembly.emitter import PREAMBLE, as_given
 from hilnas.firmware.compile import CompiledModel, compile_model
 from hilnas.firmware.kernel import AssemblyRoutine
 from hilnas.firmware.toolchain import ARM
@@ -59,7 +59,7 @@ def test_1_kb_holds_the_loop_of_every_kernel(layer: Layer) -> None:
 def addresses(routines: tuple[AssemblyRoutine, ...], folder: Path) -> dict[str, int]:
     """Where the labels of assembled routines are, those included that no other file sees."""
     source, target = folder / "kernels.S", folder / "kernels.o"
-    source.write_text("\n".join((PREAMBLE, *(routine.text() for routine in routines))))
+    source.write_text("\n".join((PREAMBLE, *(routine.text(as_given) for routine in routines))))
     ARM.run(["-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard", "-Wa,--keep-locals", "-c", source, "-o", target])
     lines = subprocess.run(["arm-none-eabi-nm", target], capture_output=True, text=True, check=True).stdout.splitlines()
     return {fields[2]: int(fields[0], 16) & ~1 for fields in map(str.split, lines) if len(fields) == 3}

@@ -1,0 +1,76 @@
+"""The order of a kernel's instructions, for cores as they are declared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations, groupby, permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hilnas.boards.core import load_core
+from hilnas.firmware.assembly.add import AddFours
+from hilnas.firmware.assembly.convolve import Dot
+from hilnas.firmware.assembly.emitter import Block, Instruction, as_given
+from hilnas.firmware.assembly.scheduler import schedule_for
+
+CORES = ["cortex-m7", "cortex-m4"]
+SCHEDULES = {core: schedule_for(load_core(core)) for core in CORES}
+registers = st.sampled_from(["r0", "r1", "r2", "r3"])
+loads = st.builds(lambda target, place: Instruction("ldr", (target, f"[r12, #{4 * place}]")), registers, st.integers(0, 7))
+products = st.builds(lambda total, a, b: Instruction("smlad", (total, a, b, total)), registers, registers, registers)
+updating = st.builds(lambda target, base: Instruction("ldr", (target, f"[{base}]", "#4")), registers, st.sampled_from(["r11", "r12"]))
+stores = st.builds(lambda value, place: Instruction("str", (value, f"[r11, #{4 * place}]")), registers, st.integers(0, 7))
+
+
+def conflict(early: Instruction, late: Instruction) -> bool:
+    return bool(early.writes & (late.reads | late.writes) or early.reads & late.writes)
+
+
+def keeps_order(block: Sequence[Instruction], places: Sequence[int]) -> bool:
+    """Whether every instruction stays behind those that it depends on, where block[i] is at places[i]."""
+    return all(places[early] < places[late] for early, late in combinations(range(len(block)), 2) if conflict(block[early], block[late]))
+
+
+def groups_of_loads(order: Sequence[Instruction]) -> int:
+    return sum(is_load for is_load, _ in groupby(order, lambda instruction: instruction.is_load))
+
+
+@pytest.mark.parametrize("core", CORES)
+@given(st.lists(st.one_of(loads, products, updating, stores), max_size=20, unique_by=lambda instruction: str(instruction)))
+def test_what_depends_on_an_instruction_stays_behind_it(core: str, block: list[Instruction]) -> None:
+    order = list(SCHEDULES[core](Block(tuple(block))))
+    assert Counter(order) == Counter(block)
+    assert keeps_order(block, [order.index(instruction) for instruction in block])
+
+
+@given(st.lists(st.one_of(loads, products), max_size=6))
+def test_where_lone_loads_cost_they_stand_in_as_few_groups_as_can_be(block: list[Instruction]) -> None:
+    fewest = min(
+        groups_of_loads([block[places.index(at)] for at in range(len(block))])
+        for places in permutations(range(len(block)))
+        if keeps_order(block, places)
+    )
+    assert groups_of_loads(SCHEDULES["cortex-m4"](Block(tuple(block)))) == fewest
+
+
+def test_an_order_by_hand_stands_only_where_two_instructions_issue() -> None:
+    by_hand = Block(next(line for line in Dot(4, None).routine().lines if isinstance(line, Block)).instructions, dual_issue=True)
+    assert tuple(SCHEDULES["cortex-m7"](by_hand)) == by_hand.instructions
+    assert groups_of_loads(SCHEDULES["cortex-m4"](by_hand)) < groups_of_loads(by_hand.instructions)
+
+
+@pytest.mark.parametrize("pixels", range(1, 5))
+def test_every_step_of_a_dot_product_has_one_order(pixels: int) -> None:
+    """Rounds are entered at any step."""
+    blocks = [line for line in Dot(pixels, None).routine().lines if isinstance(line, Block) and line.dual_issue]
+    for schedule in SCHEDULES.values():
+        first, *others = (schedule(block) for block in blocks)
+        assert len(others) > 1 and all(list(other) == list(others[0]) for other in others)
+        assert [instruction.mnemonic for instruction in first] == [instruction.mnemonic for instruction in others[0]]
+
+
+def test_text_has_the_order_of_its_core() -> None:
+    assert len({AddFours().text(schedule) for schedule in (as_given, *SCHEDULES.values())}) == 3
