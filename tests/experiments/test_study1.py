@@ -80,6 +80,14 @@ def test_outcomes_name_the_collapses() -> None:
     assert "violate" in judged((0, False), (1, False)) and "some violate" in judged((0, True), (1, False))
 
 
+def test_measures_are_of_the_episodes_that_meet_the_budget() -> None:
+    episodes = (Episode(1.0, 0.2, (0,), 0.7, 0.9, True), Episode(1.2, 0.4, (1,), 0.6, 1.0, True), Episode(1.4, 0.6, (1,), 0.9, 1.5, False))
+    measures = Judged(episodes, {}).measures()
+    assert (measures.mean_total_reward, measures.any_violation_rate) == pytest.approx((0.4, 1 / 3))
+    assert (measures.valid_mean_accuracy, measures.valid_max_accuracy, measures.networks) == pytest.approx((0.65, 0.7, 2))
+    assert Judged(episodes[2:], {}).measures().valid_max_accuracy == 0.0
+
+
 def test_grids_cover_the_published_settings() -> None:
     assert len(ppo_grid.PUBLISHED) == len(reward_grid.PUBLISHED) == 8
 

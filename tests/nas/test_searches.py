@@ -273,6 +273,22 @@ def test_one_policy_serves_every_limit_and_limits_between() -> None:
         policy.deploy(predictor, Budget(latency_s=1e-6), rng)
 
 
+def test_between_its_limits_a_policy_answers_with_the_best_that_meets_the_budget() -> None:
+    policy = ConditionedPolicy(SPACE, (0.3, 0.7))
+    seen: list[Metrics] = []
+
+    class Watched(WorkPredictor):
+        def predict(self, architectures: Architectures) -> Metrics:
+            seen.append(super().predict(architectures))
+            return seen[-1]
+
+    budget = Budget(latency_s=0.4)
+    deployed = policy.deploy(Watched(), budget, np.random.default_rng(0))
+    met = budget.is_met(seen[-1])
+    assert len(np.unique(seen[-1].accuracy.mean[met])) > 2
+    assert deployed.metrics.accuracy.mean[0] == seen[-1].accuracy.mean[met].max()
+
+
 def test_unknown_search_is_refused() -> None:
     with pytest.raises(InputError, match="annealing"):
         create_search("annealing", SPACE, BUDGET, 0)

@@ -27,6 +27,13 @@ def test_every_chosen_limit_excludes_its_share_unless_too_many_are_equal(nets: l
         assert share >= EXCLUDED or np.mean(np.array(values) > min(values)) < EXCLUDED
 
 
+def test_a_chosen_limit_excludes_no_more_than_it_has_to() -> None:
+    """Of ten different nets three are above it: the next larger value would exclude two."""
+    result = choose_budget(metrics(*([scale * step for step in range(1, 11)] for scale in (1e-3, 1e4, 1e3))), Budget())
+    assert result.budget == Budget(0.007, 7e4, 7e3)
+    assert set(result.excluded.values()) == {0.3}
+
+
 def test_a_limit_of_the_users_is_kept_and_its_share_told() -> None:
     nets = metrics([1e-3, 2e-3, 3e-3, 4e-3], [1e4, 2e4, 3e4, 4e4], [1e3, 2e3, 3e3, 4e3])
     result = choose_budget(nets, Budget(flash_bytes=35_000))
