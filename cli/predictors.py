@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 import click
@@ -59,9 +60,9 @@ def evaluate(folder: Path, data: Path, as_json: bool) -> None:
     predictor, space = open_predictor(folder)
     errors = evaluate_predictor(predictor, space, data)
     if as_json:
-        print_json({"folder": str(folder), "errors": errors})
+        print_json({"folder": str(folder), "errors": {name: asdict(one) for name, one in errors.items()}})
     else:
-        rows = ((name, *(f"{values[measure]:.5g}" for measure in MEASURES)) for name, values in errors.items())
+        rows = ((name, *(f"{value:.5g}" for value in astuple(one))) for name, one in errors.items())
         print_table(f"errors of {folder}, in SI units", ("metric", *MEASURES), rows)
 
 
@@ -82,9 +83,10 @@ def show(folder: Path, nets: int, seed: int, out: Path | None, as_json: bool) ->
     architectures, metrics = predict_random(predictor, space, nets, seed)
     if out is not None:
         save_nets(out, architectures, metrics)
-    rows = summary(metrics)
+    shown = summary(metrics)
     if as_json:
+        rows = {name: asdict(one) for name, one in shown.items()}
         print_json({"folder": str(folder), "space": space.name, "nets": nets, "seed": seed, "metrics": rows})
     else:
         columns = ("minimum", "mean", "maximum", "deviation")
-        print_table(f"{nets} random nets of {space.name}", ("metric", *columns), ((name, *row.values()) for name, row in rows.items()))
+        print_table(f"{nets} random nets of {space.name}", ("metric", *columns), ((name, *astuple(one)) for name, one in shown.items()))

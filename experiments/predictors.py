@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, astuple, dataclass
 
 import numpy as np
 
@@ -12,16 +11,15 @@ from hilnas.experiments.figures import png
 from hilnas.experiments.report import Report, Table
 from hilnas.experiments.study1 import folder_of, open_study
 from hilnas.nas.metrics import METRIC_NAMES, FloatArray
-from hilnas.nas.predictors.errors import MEASURES, errors
+from hilnas.nas.predictors.errors import MEASURES, PredictionErrors, prediction_errors
 from hilnas.nas.predictors.mlp import MlpPredictor, Training
 
 PUBLISHED = {
-    "accuracy": (0.0057, 0.0091, 0.9921, 0.9961, 0.9894),
-    "latency_s": (0.0264, 0.0341, 0.9917, 0.9959, 0.9944),
-    "flash_bytes": (0.0894e6, 0.1120e6, 0.9128, 0.9571, 0.9275),
-    "sram_bytes": (0.0014e6, 0.0021e6, 0.9999, 1.0000, 0.8820),
+    "accuracy": PredictionErrors(0.0057, 0.0091, 0.9921, 0.9961, 0.9894),
+    "latency_s": PredictionErrors(0.0264, 0.0341, 0.9917, 0.9959, 0.9944),
+    "flash_bytes": PredictionErrors(0.0894e6, 0.1120e6, 0.9128, 0.9571, 0.9275),
+    "sram_bytes": PredictionErrors(0.0014e6, 0.0021e6, 0.9999, 1.0000, 0.8820),
 }
-"""MAE, RMSE, R2, Pearson and Spearman, in SI units."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +47,32 @@ def run(options: Options) -> Report:
     nets = space.canonical(space.sample(options.samples + options.test, rng))
     known, unknown = nets[: options.samples], nets[options.samples :]
     labels, truth = published.predict(known), published.predict(unknown)
-    rows: list[dict[str, Any]] = []
+    rows: dict[str, PredictionErrors] = {}
     pairs: dict[str, tuple[FloatArray, FloatArray]] = {}
     for name in METRIC_NAMES:
         predictor = MlpPredictor(space, options.seed, Training(epochs=options.epochs))
         predictor.update(known, getattr(labels, name))
         predicted, actual = predictor.predict(unknown).mean, getattr(truth, name).mean
         pairs[name] = (actual, predicted)
-        rows.append({"metric": name, **errors(predicted, actual), "published": dict(zip(MEASURES, PUBLISHED[name], strict=True))})
+        rows[name] = prediction_errors(predicted, actual)
     return Report(
         title=f"Study 1, Table 6: errors of predictors trained on {options.samples:,} nets that its own predictors labelled",
-        document={"samples": options.samples, "test": options.test, "rows": rows},
+        document={
+            "samples": options.samples,
+            "test": options.test,
+            "rows": [{"metric": name, **asdict(ours), "published": asdict(PUBLISHED[name])} for name, ours in rows.items()],
+        },
         tables=(_table(rows),),
         findings=("The study's measurements are not published; labels are its predictors' answers.",),
         figures={"predictors": _figure(pairs)},
     )
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    lines = tuple((row["metric"], *(f"{row[name]:.5g} ({row['published'][name]:.5g})" for name in MEASURES)) for row in rows)
+def _table(rows: dict[str, PredictionErrors]) -> Table:
+    lines = tuple(
+        (name, *(f"{value:.5g} ({published:.5g})" for value, published in zip(astuple(ours), astuple(PUBLISHED[name]), strict=True)))
+        for name, ours in rows.items()
+    )
     return Table("table6", "Ours (published); accuracy in [0, 1], latency in s, sizes in bytes", ("metric", *MEASURES), lines)
 
 

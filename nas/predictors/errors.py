@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 import numpy as np
 
 from hilnas.nas.metrics import FloatArray
 
-MEASURES = ("mae", "rmse", "r2", "pearson", "spearman")
+
+@dataclass(frozen=True)
+class PredictionErrors:
+    """Mean absolute and root mean square error in the metric's unit, R2, Pearson's and Spearman's correlation."""
+
+    mae: float
+    rmse: float
+    r2: float
+    pearson: float
+    spearman: float
 
 
-def errors(predicted: FloatArray, actual: FloatArray) -> dict[str, float]:
-    """Mean absolute and root mean square error in the metric's unit, R2, Pearson's and Spearman's correlation, of (N,) values.
+MEASURES = tuple(field.name for field in fields(PredictionErrors))
 
-    Correlations of constant values are 0.
-    """
+
+def prediction_errors(predicted: FloatArray, actual: FloatArray) -> PredictionErrors:
+    """The errors of (N,) values. Correlations of constant values are 0."""
     difference = predicted - actual
     variance = float(np.var(actual))
-    return {
-        "mae": float(np.mean(np.abs(difference))),
-        "rmse": float(np.sqrt(np.mean(difference**2))),
-        "r2": 1.0 - float(np.mean(difference**2)) / variance if variance > 0.0 else 0.0,
-        "pearson": _correlation(predicted, actual),
-        "spearman": _correlation(_ranks(predicted), _ranks(actual)),
-    }
+    return PredictionErrors(
+        mae=float(np.mean(np.abs(difference))),
+        rmse=float(np.sqrt(np.mean(difference**2))),
+        r2=1.0 - float(np.mean(difference**2)) / variance if variance > 0.0 else 0.0,
+        pearson=_correlation(predicted, actual),
+        spearman=_correlation(_ranks(predicted), _ranks(actual)),
+    )
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:

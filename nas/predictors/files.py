@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hilnas.errors import InputError
 from hilnas.files import read_input, write_atomically
 from hilnas.nas.metrics import METRIC_NAMES, Estimate, Metrics
 from hilnas.nas.network import DIMENSIONS
-from hilnas.nas.predictors.errors import errors
+from hilnas.nas.predictors.errors import PredictionErrors, prediction_errors
 from hilnas.nas.predictors.joint import JointPredictor
 from hilnas.nas.predictors.mlp import MlpPredictor, Training
 from hilnas.nas.predictors.study import load_mlp, load_study_predictor
@@ -84,7 +85,7 @@ def train_predictors(data: Path, space: SearchSpace, folder: Path, epochs: int, 
     return {name: one["rmse"] for name, one in described.items()}
 
 
-def evaluate_predictor(predictor: Predictor, space: SearchSpace, data: Path) -> dict[str, dict[str, float]]:
+def evaluate_predictor(predictor: Predictor, space: SearchSpace, data: Path) -> dict[str, PredictionErrors]:
     """The errors of each metric on the nets of `data`.
 
     Raises:
@@ -92,7 +93,7 @@ def evaluate_predictor(predictor: Predictor, space: SearchSpace, data: Path) -> 
     """
     architectures, metrics = load_nets(data, space)
     predicted = dict(predictor.predict(architectures))
-    return {name: errors(predicted[name].mean, measured.mean) for name, measured in metrics}
+    return {name: prediction_errors(predicted[name].mean, measured.mean) for name, measured in metrics}
 
 
 def save_nets(path: Path, architectures: Architectures, metrics: Metrics) -> None:
@@ -136,14 +137,18 @@ def predict_random(predictor: Predictor, space: SearchSpace, count: int, seed: i
     return architectures, predictor.predict(architectures)
 
 
-def summary(metrics: Metrics) -> dict[str, dict[str, float]]:
-    """Minimum, mean and maximum of each metric, and the mean of its deviations."""
+@dataclass(frozen=True)
+class Summary:
+    """Minimum, mean and maximum of a metric, and the mean of its deviations."""
+
+    minimum: float
+    mean: float
+    maximum: float
+    deviation: float
+
+
+def summary(metrics: Metrics) -> dict[str, Summary]:
+    """What predictors say of nets, by metric."""
     return {
-        name: {
-            "minimum": float(one.mean.min()),
-            "mean": float(one.mean.mean()),
-            "maximum": float(one.mean.max()),
-            "deviation": float(one.std.mean()),
-        }
-        for name, one in metrics
+        name: Summary(float(one.mean.min()), float(one.mean.mean()), float(one.mean.max()), float(one.std.mean())) for name, one in metrics
     }

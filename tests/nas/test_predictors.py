@@ -12,7 +12,7 @@ import torch
 from hilnas.errors import InputError
 from hilnas.nas.metrics import Estimate, Metrics
 from hilnas.nas.network import DIGITS
-from hilnas.nas.predictors.errors import errors
+from hilnas.nas.predictors.errors import prediction_errors
 from hilnas.nas.predictors.files import evaluate_predictor, load_nets, open_predictor, save_nets, train_predictors
 from hilnas.nas.predictors.gaussian_process import GaussianProcess
 from hilnas.nas.predictors.joint import JointPredictor
@@ -73,7 +73,7 @@ def test_mlp_learns_and_is_reproducible() -> None:
         predictor.update(known, Estimate.exact(latency(known)))
         answers.append(predictor.predict(unknown))
     assert np.array_equal(answers[0].mean, answers[1].mean)
-    assert errors(answers[0].mean, latency(unknown))["r2"] > 0.8
+    assert prediction_errors(answers[0].mean, latency(unknown)).r2 > 0.8
     assert answers[0].std[0] > 0.0
 
 
@@ -97,7 +97,7 @@ def test_trained_predictors_survive_their_folder(tmp_path: Path) -> None:
     train_predictors(tmp_path / "nets.npz", SPACE, tmp_path / "out", epochs=40, seed=0)
     predictor, space = open_predictor(tmp_path / "out")
     assert space.name == SPACE.name
-    assert evaluate_predictor(predictor, space, tmp_path / "nets.npz")["latency_s"]["pearson"] > 0.8
+    assert evaluate_predictor(predictor, space, tmp_path / "nets.npz")["latency_s"].pearson > 0.8
 
 
 def test_data_that_is_no_nets_is_refused(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_damaged_predictor_files_are_refused(tmp_path: Path, content: bytes) -> 
 
 
 def test_errors_of_known_values() -> None:
-    measured = errors(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 3.5]))
-    assert measured["mae"] == pytest.approx(0.5)
-    assert measured["rmse"] == pytest.approx(np.sqrt(1.25 / 3.0))
-    assert measured["spearman"] == pytest.approx(1.0)
-    assert errors(np.ones(3), np.ones(3))["r2"] == 0.0
+    measured = prediction_errors(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 3.5]))
+    assert measured.mae == pytest.approx(0.5)
+    assert measured.rmse == pytest.approx(np.sqrt(1.25 / 3.0))
+    assert measured.spearman == pytest.approx(1.0)
+    assert prediction_errors(np.ones(3), np.ones(3)).r2 == 0.0
