@@ -17,7 +17,7 @@ from hilnas.experiments.figures import band, png
 from hilnas.experiments.report import Report, Table
 from hilnas.experiments.statistics import Interval, interval, paired_p_value
 from hilnas.nas.children import ChildRecipe, ChildTrainer, ConvolutionalChild
-from hilnas.nas.data import DataSet, Images, load_data
+from hilnas.nas.data import DataSet, load_data
 from hilnas.nas.deployable import DeployableChild
 from hilnas.nas.distributed import Child, DistributedSearch, Scale
 from hilnas.nas.metrics import FloatArray
@@ -169,6 +169,7 @@ def _deploy(board: str, child: ConvolutionalChild, data: DataSet) -> Deployment 
     """Exports a child and measures it on the emulator; gives the reason where that is not possible."""
     from hilnas.boards.board import load_board
     from hilnas.export.exporter import export_tflite
+    from hilnas.export.verify import int8_accuracy
     from hilnas.hil.measure import deploy
     from hilnas.hil.targets import create_target
 
@@ -177,8 +178,8 @@ def _deploy(board: str, child: ConvolutionalChild, data: DataSet) -> Deployment 
         with tempfile.TemporaryDirectory() as folder:
             tflite, _ = export_tflite(deployable, data.training.inputs[:200], Path(folder) / "child.tflite")
             measured = deploy(tflite, load_board(board), create_target("emulator"), Path(folder) / "image")
-            device = ReferenceModel(tflite.read_bytes(), tflite.name)
-            accuracy = _int8_accuracy(device, data.test)
+            # Under the reference kernels, which the device equals byte by byte.
+            accuracy = int8_accuracy(ReferenceModel.load(tflite), data.test.inputs, data.test.y)
     except HilnasError as error:
         # The search has cost an hour: its results are worth keeping.
         return error
@@ -198,12 +199,6 @@ def _document(deployed: Deployment | HilnasError | None) -> dict[str, Any]:
     if isinstance(deployed, HilnasError):
         return {"not_deployed": str(deployed)}
     return {} if deployed is None else asdict(deployed)
-
-
-def _int8_accuracy(model: ReferenceModel, images: Images) -> float:
-    """Accuracy of the int8 file under the reference kernels, which the device equals byte by byte."""
-    (logits,) = model.dequantise(model.run_batch(model.inputs[0].quantise(images.inputs)))
-    return float((logits.argmax(axis=1) == images.y).mean())
 
 
 def _children_table(searches: list[list[Child]]) -> Table:
