@@ -11,7 +11,7 @@ its numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hilnas.firmware.assembly.emitter import Instruction, Routine, Schedule
@@ -103,7 +103,7 @@ class Dot:
             _loop(routine, self)
         else:
             for _ in range(self.steps - 1):
-                routine.block(_step(self), dual_issue=True)
+                routine.block(_moving_last(self), dual_issue=_step(self))
         _finish_group(routine, self)
         routine.label("tile_end")
         _leave(routine, self)
@@ -178,13 +178,12 @@ def _first_step(routine: Routine, dot: Dot) -> None:
     routine("ldr", _XA, f"[{_PX}]")
     if dot.pixels > 1:
         routine("ldr", _XB, f"[{_PX}, #{dot.offset(1)}]")
-    step = []
-    for instruction in _step(dot):
-        mnemonic, operands = instruction.mnemonic, instruction.operands
-        if mnemonic == "smlad":
-            operands = (*operands[:3], last_s if operands[0] in _S else last_b)
-        step.append(Instruction(mnemonic, operands))
-    routine.block(step, dual_issue=True)
+
+    def started(step: list[Instruction]) -> list[Instruction]:
+        starts = {**dict.fromkeys(_S, last_s), **dict.fromkeys(_B, last_b)}
+        return [replace(one, operands=(*one.operands[:3], starts[one.operands[0]])) if one.mnemonic == "smlad" else one for one in step]
+
+    routine.block(started(_moving_last(dot)), dual_issue=started(_step(dot)))
 
 
 def _loop(routine: Routine, dot: Dot) -> None:
@@ -192,7 +191,7 @@ def _loop(routine: Routine, dot: Dot) -> None:
     routine("ldr", "pc", f"[sp, #{_ENTRY}]")
     routine.label("round")
     for _ in range(dot.unroll):
-        routine.block(_step(dot), dual_issue=True)
+        routine.block(_moving_last(dot), dual_issue=_step(dot))
     routine.label("check")
     routine("vmov", _LOW, "s0")
     routine("cmp", _PX, _LOW)
@@ -230,6 +229,16 @@ def _step(dot: Dot) -> list[Instruction]:
         if last_pair:
             load(1)
     return step
+
+
+def _moving_last(dot: Dot) -> list[Instruction]:
+    """The step with its address moved by the last load, so that no other load waits for the new address."""
+    step = _step(dot)
+    if dot.pixels == 1:
+        return step
+    moves = next(instruction for instruction in step if instruction.memory is not None and instruction.memory.endswith("!"))
+    second = Instruction("ldr", (_XB, f"[{_PX}, #{dot.step_bytes + dot.offset(1)}]"))
+    return [*(instruction for instruction in step[:-1] if instruction is not moves), second, moves]
 
 
 def _finish_group(routine: Routine, dot: Dot) -> None:

@@ -144,11 +144,11 @@ def _listed(registers: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Block:
-    """Instructions of which only the effect counts, not the order; no branch is among them. `dual_issue`: they stand in an order that was
-    made by hand for cores that issue two a cycle."""
+    """Instructions of which only the effect counts, not the order; no branch is among them. `dual_issue`: as many with the same effect, in
+    an order made by hand for cores that issue two a cycle."""
 
     instructions: tuple[Instruction, ...]
-    dual_issue: bool = False
+    dual_issue: tuple[Instruction, ...] | None = None
 
 
 Schedule = Callable[[Block], Sequence[Instruction]]
@@ -202,9 +202,9 @@ class Routine:
         """Appends an assembler directive."""
         self.lines.append(f"    {text}")
 
-    def block(self, instructions: Iterable[Instruction], dual_issue: bool = False) -> None:
+    def block(self, instructions: Iterable[Instruction], dual_issue: Iterable[Instruction] | None = None) -> None:
         """Appends instructions whose order is made for a core; see `Block`."""
-        self.lines.append(Block(tuple(instructions), dual_issue))
+        self.lines.append(Block(tuple(instructions), None if dual_issue is None else tuple(dual_issue)))
 
     def code_bytes(self, start: str, end: str) -> int:
         """Bytes of code between two of its labels, at most: an instruction counts as four."""

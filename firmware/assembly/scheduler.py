@@ -40,8 +40,8 @@ def schedule_for(core: Core) -> Schedule:
 
 def schedule(pipeline: Pipeline, block: Block) -> list[Instruction]:
     """The instructions of a block in an order that takes fewer cycles; the block has no branch."""
-    if block.dual_issue and pipeline.issue_width == 2:
-        return list(block.instructions)
+    if block.dual_issue is not None and pipeline.issue_width == 2:
+        return list(block.dual_issue)
     left = _Left(pipeline, block.instructions, _dependences(block.instructions, pipeline.latencies))
     ordered: list[Instruction] = []
     while left.ready:
@@ -52,7 +52,7 @@ def schedule(pipeline: Pipeline, block: Block) -> list[Instruction]:
 @dataclass
 class _Left:
     """What of a block is left to issue. `after` has for each instruction those that must follow it, and after how many cycles at least;
-    `ready` are those that need follow none any more, `_behind_load` says whether a load of one register was issued last."""
+    `ready` are those that need follow none any more, `_load` is what was issued last if it loads one register."""
 
     pipeline: Pipeline
     block: tuple[Instruction, ...]
@@ -62,7 +62,7 @@ class _Left:
     _height: list[int] = field(init=False)
     _waiting: list[int] = field(init=False)
     _earliest: list[int] = field(init=False)
-    _behind_load: bool = False
+    _load: Instruction | None = None
 
     def __post_init__(self) -> None:
         count = len(self.block)
@@ -105,12 +105,13 @@ class _Left:
         instruction = self.block[index]
         if not self.pipeline.load_data_phase or instruction.issues_alone:
             return 0
-        if self._behind_load:
-            return 2 * instruction.is_load + instruction.is_store
+        if self._load is not None:
+            return (2 + (instruction.addresses == self._load.addresses)) * instruction.is_load + instruction.is_store
         return -instruction.is_load - 2 * instruction.is_store
 
     def _take(self, index: int) -> None:
-        self._behind_load = self.block[index].is_load and not self.block[index].issues_alone
+        taken = self.block[index]
+        self._load = taken if taken.is_load and not taken.issues_alone else None
         self.ready.remove(index)
         for late, delay in self.after[index].items():
             self._waiting[late] -= 1
