@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilnas.boards.board import Board, InstructionCache
+from hilnas.boards.core import load_core
 from hilnas.errors import DoesNotFitError
 from hilnas.firmware.assembly.emitter import PREAMBLE
+from hilnas.firmware.assembly.scheduler import schedule_for
 from hilnas.firmware.build import core_flags
 from hilnas.firmware.codegen import EXIT_BYTES
 from hilnas.firmware.compile import ASSEMBLY_NAME
@@ -52,6 +54,7 @@ class RoutineSizes:
 
     def __init__(self, board: Board) -> None:
         self._flags = core_flags(board)
+        self._schedule = schedule_for(load_core(board.core))
         self._known: dict[str, int] = {}
 
     def __call__(self, routine: AssemblyRoutine) -> int:
@@ -63,7 +66,7 @@ class RoutineSizes:
         if routine.symbol not in self._known:
             with tempfile.TemporaryDirectory(prefix="hilnas-") as name:
                 source = Path(name) / f"{routine.symbol}{Path(ASSEMBLY_NAME).suffix}"
-                source.write_text(f"{PREAMBLE}\n{routine.text()}\n")
+                source.write_text(f"{PREAMBLE}\n{routine.text(self._schedule)}\n")
                 sections = read_sections(compile_cached(ARM, source, self._flags, ()))
             self._known[routine.symbol] = sum(section.size_bytes for section in sections if section.executable)
         return self._known[routine.symbol]
