@@ -3,8 +3,9 @@
 Instructions are taken in the order of their longest path to the end of the block, cycle by cycle, two a cycle where the core can issue
 two. What the rules leave open is decided by the original order, so the result is deterministic. Where a load holds up what transfers
 nothing, loads wait until nothing else can go on, and then stand together: in as few groups as the block allows, but for the latencies of
-addresses. Memory: a block's stores do not alias its loads, except for equal addresses relative to sp. Latencies are those of the core's
-declaration; which instructions pair where two issue is as on a Cortex-M7, whose declaration names the sources.
+addresses. Those with one base register, so of one memory, stand side by side. A block's stores do not alias its loads, except for equal
+addresses relative to sp. Latencies are those of the core's declaration; which instructions pair where two issue is as on a Cortex-M7, whose
+declaration names the sources.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class _Left:
         return max(candidates, key=lambda index: (self._overlap(index), self._height[index], -index), default=None)
 
     def _overlap(self, index: int) -> int:
-        """Larger, the fewer loads stand alone if this one is next."""
+        """Larger, the more this one overlaps with the load before, or the fewer loads would stand alone if it came next."""
         instruction = self.block[index]
         if not self.pipeline.load_data_phase or instruction.issues_alone:
             return 0
