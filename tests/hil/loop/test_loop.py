@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from hilnas.errors import BudgetError, InputError
-from hilnas.hil.loop.closed_loop import resume_run, start_run
+from hilnas.hil.loop.closed_loop import _best, resume_run, start_run
 from hilnas.hil.loop.configuration import LoopConfiguration
 from hilnas.hil.loop.nets import recorded_nets
 from hilnas.hil.loop.recalibrate import FirstNets
@@ -46,6 +46,26 @@ def test_the_result_is_what_was_measured(finished_run: RunFolder) -> None:
         files = finished_run.candidate(candidate.name)
         assert all((files / name).stat().st_size for name in ("model.tflite", "model.onnx", "firmware/firmware.elf"))
     assert result.best in {candidate.name for candidate in result.candidates}
+
+
+def test_the_best_candidate_is_the_most_accurate_that_meets_the_budget(finished_run: RunFolder) -> None:
+    found = finished_run.read(RESULT_NAME, LoopResult).rounds[0]
+
+    def best(*candidates: tuple[float, float, bool]) -> int:
+        """Which of these accuracies and latencies, and whether they meet the budget."""
+        made = [
+            replace(
+                found.candidates[0],
+                name=str(index),
+                meets_budget=meets,
+                measured=replace(found.candidates[0].measured, accuracy=accuracy, latency_s=latency_s),
+            )
+            for index, (accuracy, latency_s, meets) in enumerate(candidates)
+        ]
+        return int(_best([replace(found, candidates=tuple(made))], Budget(latency_s=0.5)).name)
+
+    assert best((0.7, 0.1, True), (0.8, 0.3, True), (0.8, 0.2, True), (0.9, 0.6, False)) == 2
+    assert best((0.9, 0.8, False), (0.1, 0.6, False)) == 1
 
 
 def test_every_measurement_is_stored_once_and_bit_exact(finished_run: RunFolder) -> None:
