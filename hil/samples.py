@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from hilnas.errors import InputError
 from hilnas.files import sha256
 from hilnas.firmware.image import TensorInfo
 from hilnas.hil.target import Tensor
+from hilnas.npz import read_npz
 
 _HINT = "Give an .npz with the samples as x and, for the accuracy, their classes as y: `np.savez(file, x=x, y=y)`."
 _LOOKED_AT = 100_000
@@ -45,19 +43,8 @@ class Samples:
         Raises:
             InputError: unreadable, without `x`, or with another number of classes than samples.
         """
-        try:
-            arrays = np.load(path, allow_pickle=False)
-            if not isinstance(arrays, NpzFile):
-                raise InputError(f"{path} is one array, not an .npz", _HINT)
-            with arrays:
-                if "x" not in arrays:
-                    raise InputError(f"{path} has no x; it has {', '.join(arrays) or 'nothing'}", _HINT)
-                values, labels = arrays["x"], arrays.get("y")
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}", _HINT) from error
-        except (ValueError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
-            # NumPy's own words are about pickles.
-            raise InputError(f"{path} is not an .npz of numbers, or it is damaged", _HINT) from error
+        arrays = read_npz(path, ("x",), _HINT, optional=("y",))
+        values, labels = arrays["x"], arrays.get("y")
         if values.ndim == 0 or len(values) == 0:
             raise InputError(f"x of {path} holds no samples: its shape is {values.shape}", _HINT)
         if labels is not None and (labels.shape != (len(values),) or labels.dtype.kind not in "iu"):

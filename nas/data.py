@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from hilnas.errors import InputError
 from hilnas.files import read_input, sha256
+from hilnas.npz import read_npz
 
 DIGITS_NAME = "digits"
 _HINT = "An .npz of images holds `x`, uint8 (N, height, width, channels), and `y`, integers (N,) from 0."
@@ -78,11 +78,8 @@ def _npz(path: str) -> tuple[str, Images]:
     if not path.endswith(".npz"):
         raise InputError(f"unknown data set {path!r}", f"Known: {DIGITS_NAME}; or give the path of an .npz file.")
     digest = sha256(read_input(Path(path)))
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            x, y = file["x"], file["y"]
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not an .npz of images: {error}", _HINT) from error
+    arrays = read_npz(Path(path), ("x", "y"), _HINT)
+    x, y = arrays["x"], arrays["y"]
     if x.dtype != np.uint8 or x.ndim != 4 or 0 in x.shape:
         raise InputError(f"{path}: x is {x.dtype} {x.shape}", _HINT)
     if not np.issubdtype(y.dtype, np.integer) or y.shape != x.shape[:1] or y.min() < 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from hilnas.nas.predictors.study import load_mlp, load_study_predictor
 from hilnas.nas.search import Predictor
 from hilnas.nas.space import Architectures, SearchSpace
 from hilnas.nas.spaces.mcu import McuSpace
+from hilnas.npz import read_npz
 
 DESCRIPTION = "predictors.json"
 
@@ -114,14 +114,13 @@ def load_nets(path: Path, space: SearchSpace) -> tuple[Architectures, Metrics]:
     Raises:
         InputError: no such file, other arrays or shapes, architectures of another space, values that are not finite.
     """
+    hint = f"Nets with metrics are an .npz with architectures and {', '.join(METRIC_NAMES)}."
+    arrays = read_npz(path, ("architectures", *METRIC_NAMES), hint)
+    architectures = arrays["architectures"]
     try:
-        with np.load(io.BytesIO(read_input(path)), allow_pickle=False) as arrays:
-            architectures = arrays["architectures"]
-            values = {name: np.asarray(arrays[name], dtype=np.float64) for name in METRIC_NAMES}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} holds no nets with metrics: {error}", f"It is an .npz with architectures and {', '.join(METRIC_NAMES)}."
-        ) from error
+        values = {name: arrays[name].astype(np.float64) for name in METRIC_NAMES}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} has metrics that are no numbers: {error}", hint) from error
     if not np.issubdtype(architectures.dtype, np.integer):
         raise InputError(f"{path}: architectures are choice indices, not {architectures.dtype}")
     batch = space.validate(architectures)
