@@ -1,8 +1,6 @@
-"""What the assembly computes with: fitted requantisation, the plane of an addition, and the order of instructions."""
+"""What the assembly computes with: fitted requantisation, and the plane of an addition."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -10,20 +8,15 @@ from hypothesis import strategies as st
 
 from hilnas.firmware.assembly import convolve, depthwise_finish
 from hilnas.firmware.assembly.add import SHIFT, fit_plane
-from hilnas.firmware.assembly.emitter import Instruction
 from hilnas.firmware.assembly.requantise import Channel, fit, reference, thresholds
-from hilnas.firmware.assembly.scheduler import schedule
 from hilnas.firmware.fixed_point import quantize_multiplier, scale_accumulator
-
-Draw = Any
-
 
 FIT_SHIFTS = tuple(sorted({*convolve.FIT_SHIFTS, *depthwise_finish.FIT_SHIFTS}))
 zero_points = st.one_of(st.sampled_from([-128, 127, 0]), st.integers(-128, 127))
 
 
 @st.composite
-def channels(draw: Draw) -> Channel:
+def channels(draw: st.DrawFn) -> Channel:
     """Channels of every scale that layers have, from dead ones to those that saturate at once."""
     multiplier, shift = quantize_multiplier(2.0 ** draw(st.floats(-22, -1.01)))
     reach = draw(st.integers(1, 2**21))
@@ -93,46 +86,3 @@ def test_a_plane_agrees_everywhere(first: float, second: float, zero_point: int)
 def test_no_plane_for_what_is_none() -> None:
     outputs = np.random.default_rng(0).integers(-128, 128, (256, 256))
     assert fit_plane(outputs, 1.0, 1.0) is None
-
-
-registers = st.sampled_from([f"r{number}" for number in range(6)])
-
-
-@st.composite
-def instructions(draw: Draw) -> Instruction:
-    kind = draw(st.sampled_from(["add", "smlad", "sxtb16", "ssat", "ldr", "update", "str", "bfi", "cmp"]))
-    a, b, c = draw(registers), draw(registers), draw(registers)
-    offset = 4 * draw(st.integers(0, 3))
-    return {
-        "add": Instruction("add", (a, b, c, "asr #31")),
-        "smlad": Instruction("smlad", (a, b, c, a)),
-        "sxtb16": Instruction("sxtb16", (a, b)),
-        "ssat": Instruction("ssat", (a, "#8", b, "asr #7")),
-        "ldr": Instruction("ldr", (a, f"[sp, #{offset}]")),
-        "update": Instruction("ldr", (a, "[r12]", "#4")),
-        "str": Instruction("str", (a, f"[sp, #{offset}]")),
-        "bfi": Instruction("bfi", (a, b, "#8", "#8")),
-        "cmp": Instruction("cmp", (a, b)),
-    }[kind]
-
-
-def effects(block: list[Instruction]) -> dict[str, Any]:
-    """What a block leaves in registers and memory, as expressions of what it found."""
-    state: dict[str, Any] = {}
-    for instruction in block:
-        sources = tuple(state.get(name, name) for name in sorted(instruction.reads))
-        memory = instruction.memory if instruction.memory is not None and "sp" in instruction.memory else None
-        if instruction.is_store:
-            state[str(memory)] = hash((str(instruction), sources))
-            continue
-        loaded = state.get(memory, memory) if memory is not None else None
-        for name in instruction.writes:
-            state[name] = hash((str(instruction), sources, loaded, name))
-    return state
-
-
-@given(st.lists(instructions(), max_size=25))
-def test_scheduling_changes_the_order_only(block: list[Instruction]) -> None:
-    ordered = schedule(block)
-    assert sorted(map(str, ordered)) == sorted(map(str, block))
-    assert effects(ordered) == effects(block)

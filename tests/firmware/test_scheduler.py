@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations, groupby, permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,47 @@ def keeps_order(block: Sequence[Instruction], places: Sequence[int]) -> bool:
 
 def groups_of_loads(order: Sequence[Instruction]) -> int:
     return sum(is_load for is_load, _ in groupby(order, lambda instruction: instruction.is_load))
+
+
+@st.composite
+def instructions(draw: st.DrawFn) -> Instruction:
+    kind = draw(st.sampled_from(["add", "smlad", "sxtb16", "ssat", "ldr", "update", "str", "bfi", "cmp"]))
+    a, b, c = draw(registers), draw(registers), draw(registers)
+    offset = 4 * draw(st.integers(0, 3))
+    return {
+        "add": Instruction("add", (a, b, c, "asr #31")),
+        "smlad": Instruction("smlad", (a, b, c, a)),
+        "sxtb16": Instruction("sxtb16", (a, b)),
+        "ssat": Instruction("ssat", (a, "#8", b, "asr #7")),
+        "ldr": Instruction("ldr", (a, f"[sp, #{offset}]")),
+        "update": Instruction("ldr", (a, "[r12]", "#4")),
+        "str": Instruction("str", (a, f"[sp, #{offset}]")),
+        "bfi": Instruction("bfi", (a, b, "#8", "#8")),
+        "cmp": Instruction("cmp", (a, b)),
+    }[kind]
+
+
+def effects(block: list[Instruction]) -> dict[str, Any]:
+    """What a block leaves in registers and memory, as expressions of what it found."""
+    state: dict[str, Any] = {}
+    for instruction in block:
+        sources = tuple(state.get(name, name) for name in sorted(instruction.reads))
+        memory = instruction.memory if instruction.memory is not None and "sp" in instruction.memory else None
+        if instruction.is_store:
+            state[str(memory)] = hash((str(instruction), sources))
+            continue
+        loaded = state.get(memory, memory) if memory is not None else None
+        for name in instruction.writes:
+            state[name] = hash((str(instruction), sources, loaded, name))
+    return state
+
+
+@pytest.mark.parametrize("core", CORES)
+@given(st.lists(instructions(), max_size=25))
+def test_scheduling_changes_the_order_only(core: str, block: list[Instruction]) -> None:
+    ordered = list(SCHEDULES[core](Block(tuple(block))))
+    assert sorted(map(str, ordered)) == sorted(map(str, block))
+    assert effects(ordered) == effects(block)
 
 
 @pytest.mark.parametrize("core", CORES)
