@@ -217,8 +217,9 @@ static void decode_single_transfer(struct instruction *i, uint32_t first, uint32
     is_load ? writes(i, load_kind(bytes), one(target)) : reads(i, ROLE_STORE, one(target));
     if (base != 15 && !by_offset && (second & 0x900) == 0x900)
         writes(i, KIND_ADDRESS_UPDATE, one(base));
+    bool pops = base == REGISTER_SP && second == 0xfb04; /* LDR PC, [SP], #4 */
     if (is_load && target == 15)
-        base == REGISTER_SP &&second == 0xfb04 /* LDR PC, [SP], #4 */ ? returns(i) : branches(i, BRANCH_INDIRECT, 0);
+        pops ? returns(i) : branches(i, BRANCH_INDIRECT, 0);
 }
 
 /* Shifts by a register, extension with and without addition, parallel arithmetic, saturation, REV, RBIT, SEL, CLZ. */
