@@ -83,10 +83,10 @@ class Instruction:
         return self.operands[3] if self.is_multiply and len(self.operands) == 4 else None
 
     def role(self, register: str) -> str:
-        """How it reads a register: as address, stored value, multiplicand, accumulator, in the early stage, as the partner of an operand
-        of the early stage, or late."""
+        """How it reads a register: as address or its index, stored value, multiplicand, accumulator, in the early stage, as the partner of
+        an operand of the early stage, or late."""
         if register in self.addresses:
-            return "address"
+            return "index" if self.memory is not None and register != _REGISTER.findall(self.memory)[0] else "address"
         if self.is_store:
             return "store"
         if self.is_multiply:

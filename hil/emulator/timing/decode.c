@@ -127,8 +127,7 @@ static void decode_load_store(struct instruction *i, uint32_t code) {
         break;
     case 5: {
         unsigned operation = (code >> 9) & 7, bytes = register_bytes[operation];
-        uint64_t address = one(middle) | one(offset);
-        operation < 3 ? store(i, address, low, bytes) : load(i, address, low, bytes);
+        operation < 3 ? store(i, one(middle), low, bytes) : load(i, one(middle), low, bytes);
         at_index(i, middle, offset, 0);
         break;
     }

@@ -46,7 +46,6 @@ static void decode_double_and_exclusive(struct instruction *i, uint32_t first, u
         i->traits |= TRAIT_SINGLE;
         i->issue_cycles = cycles->table_branch;
         at_index(i, base, second & 15, second >> 4 & 1);
-        reads(i, ROLE_ADDRESS, one(second & 15));
         branches(i, BRANCH_INDIRECT, 0);
     } else { /* LDREXB, LDREXH, STREXB, STREXH */
         unsigned bytes = second & 0x10 ? 2 : 1;
@@ -195,7 +194,6 @@ static void decode_branch_and_system(struct instruction *i, uint32_t first, uint
 static void decode_single_transfer(struct instruction *i, uint32_t first, uint32_t second) {
     unsigned base = first & 15, target = second >> 12, bytes = 1u << ((first >> 5) & 3);
     bool is_load = first & 0x10, by_offset = first & 0x80, is_hint = is_load && target == 15 && bytes != 4;
-    uint64_t address = one(base);
     if (bytes == 8 || (!is_load && base == 15)) {
         unknown(i);
         return;
@@ -210,9 +208,7 @@ static void decode_single_transfer(struct instruction *i, uint32_t first, uint32
         at(i, base, !(second & 0x400) ? 0 : second & 0x200 ? second & 0xff : 0 - (second & 0xff));
     else
         at_index(i, base, second & 15, second >> 4 & 3);
-    if (base != 15 && !by_offset && (second & 0xfc0) == 0)
-        address |= one(second & 15);
-    reads(i, ROLE_ADDRESS, address);
+    reads(i, ROLE_ADDRESS, one(base));
     accesses(i, is_load ? TRAIT_LOAD : TRAIT_STORE, 1, bytes);
     is_load ? writes(i, load_kind(bytes), one(target)) : reads(i, ROLE_STORE, one(target));
     if (base != 15 && !by_offset && (second & 0x900) == 0x900)

@@ -34,6 +34,7 @@
     X(PARTNER, partner)                                                                                                \
     X(IN_EARLY_ALU, in_early_alu)                                                                                      \
     X(ADDRESS, address)                                                                                                \
+    X(INDEX, index)                                                                                                    \
     X(MULTIPLICAND, multiplicand)                                                                                      \
     X(ACCUMULATOR, accumulator)                                                                                        \
     X(STORE, store)                                                                                                    \
@@ -159,11 +160,13 @@ static inline void at(struct instruction *instruction, unsigned base, uint32_t o
         instruction->addressing = (struct addressing){(uint8_t)base, NO_REGISTER, 0, offset};
 }
 
+/* The same with a register as offset. */
 static inline void at_index(struct instruction *instruction, unsigned base, unsigned index, unsigned shift) {
     at(instruction, base,
        base == REGISTER_PC ? instruction->address & 2 : 0); /* TBB counts from the unaligned address */
     instruction->addressing.index = (uint8_t)index;
     instruction->addressing.shift = (uint8_t)shift;
+    reads(instruction, ROLE_INDEX, one(index));
 }
 
 static inline void sets_flags(struct instruction *instruction) {
