@@ -40,6 +40,7 @@
     X(load_data_phase)                                                                                                 \
     X(load_behind_store)                                                                                               \
     X(load_of_stored_word)                                                                                             \
+    X(other_condition)                                                                                                 \
     X(store_at_index)                                                                                                  \
     X(bank_conflict)                                                                                                   \
     X(unaligned_load_older)                                                                                            \

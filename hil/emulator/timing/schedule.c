@@ -9,6 +9,7 @@ struct board {
     const struct parameters *parameters;
     struct schedule *schedule;
     uint8_t kind[REGISTER_COUNT];
+    uint8_t condition[REGISTER_COUNT];
     int32_t issued[REGISTER_COUNT]; /* cycle of the producer's issue */
     int32_t cycle;                  /* of the last issued instruction */
     int32_t fused;                  /* cycle of the last FPU multiply-accumulate */
@@ -48,6 +49,7 @@ void pipeline_reset(struct pipeline *pipeline, const struct parameters *paramete
 static void open_board(struct board *board, const struct pipeline *entry, uint32_t address, bool by_branch) {
     for (unsigned r = 0; r < REGISTER_COUNT; r++) {
         board->kind[r] = entry->kind[r];
+        board->condition[r] = entry->condition[r];
         board->issued[r] = -(int32_t)entry->age[r];
     }
     board->cycle = 0;
@@ -78,11 +80,13 @@ static void close_board(const struct board *board, struct pipeline *exit) {
         for (unsigned role = 0; role < ROLE_COUNT; role++)
             if (board->parameters->latency[board->kind[r] - 1][role] > longest)
                 longest = board->parameters->latency[board->kind[r] - 1][role];
+        longest += board->condition[r] ? board->parameters->other_condition : 0;
         /* The next instruction issues in the current cycle at the earliest; flags matter to a misprediction longer. */
         if (r == REGISTER_FLAGS && board->parameters->flags_known_after > longest)
             longest = board->parameters->flags_known_after;
         if (age < longest) {
             exit->kind[r] = board->kind[r];
+            exit->condition[r] = board->condition[r];
             exit->age[r] = (int8_t)age;
         }
     }
@@ -110,6 +114,18 @@ static int32_t fetched(struct board *board, const struct instruction *instructio
     return board->word_came;
 }
 
+/* Equal for instructions in IT blocks of one condition or its opposite; 0 outside of one. */
+static uint8_t condition_group(const struct instruction *instruction) {
+    return instruction->traits & TRAIT_CONDITIONAL ? (uint8_t)(instruction->condition / 2 + 1) : 0;
+}
+
+/* The cycle from which the instruction can read the register, which is under way, in the given role. */
+static int32_t available(const struct board *board, const struct instruction *instruction, unsigned r, unsigned role) {
+    int32_t cycle = board->issued[r] + board->parameters->latency[board->kind[r] - 1][role];
+    bool other = board->condition[r] && board->condition[r] != condition_group(instruction);
+    return cycle + (other ? board->parameters->other_condition : 0);
+}
+
 /* The cycle from which all operands can be had, and the cause that sets it. */
 static int32_t operands_ready(const struct board *board, const struct instruction *instruction, uint8_t *cause) {
     int32_t ready = INT32_MIN;
@@ -118,8 +134,7 @@ static int32_t operands_ready(const struct board *board, const struct instructio
             unsigned r = (unsigned)__builtin_ctzll(mask);
             if (!board->kind[r])
                 continue;
-            int32_t cycle =
-                board->issued[r] + board->parameters->latency[board->kind[r] - 1][instruction->reads[n].how];
+            int32_t cycle = available(board, instruction, r, instruction->reads[n].how);
             if (cycle > ready) {
                 ready = cycle;
                 *cause = CAUSE_OF_KIND[board->kind[r] - 1];
@@ -134,8 +149,7 @@ static bool early_operands_ready(const struct board *board, const struct instruc
     for (unsigned n = 0; n < instruction->read_count; n++)
         for (uint64_t mask = instruction->reads[n].mask; mask; mask &= mask - 1) {
             unsigned r = (unsigned)__builtin_ctzll(mask);
-            if (board->kind[r] &&
-                board->issued[r] + board->parameters->latency[board->kind[r] - 1][ROLE_IN_EARLY_ALU] > cycle)
+            if (board->kind[r] && available(board, instruction, r, ROLE_IN_EARLY_ALU) > cycle)
                 return false;
         }
     return true;
@@ -242,6 +256,7 @@ static void write_results(struct board *board, const struct instruction *instruc
         for (uint64_t mask = instruction->writes[n].mask; mask; mask &= mask - 1) {
             unsigned r = (unsigned)__builtin_ctzll(mask);
             board->kind[r] = (uint8_t)(kind + 1);
+            board->condition[r] = kind == KIND_FLAGS ? 0 : condition_group(instruction);
             board->issued[r] = kind == KIND_ADDRESS_UPDATE ? address : last;
         }
     }

@@ -11,14 +11,15 @@ enum bus_user { BUS_OTHERS, BUS_LOAD, BUS_STORE, BUS_USERS };
 /* What the pipeline remembers from one block to the next, relative to the cycle in which the last instruction issued.
  */
 struct pipeline {
-    uint8_t kind[REGISTER_COUNT]; /* 1 + result_kind of what is still under way, 0 when it is settled */
-    int8_t age[REGISTER_COUNT];   /* cycles since that producer issued; negative: it is as good as one that will */
-    uint8_t fused_age;            /* cycles since the last FPU multiply-accumulate, counted up to its hold */
-    int8_t fetch;                 /* when the last fetched word came: 0 the current cycle, negative before */
-    uint8_t has_older;            /* an instruction of the current cycle still waits for a partner */
-    uint8_t fpu_busy;             /* cycles until the FPU has divided while the core goes on; 0: it has */
-    uint8_t bus_busy[BUS_USERS];  /* cycles until the transfers before let them issue; 0: in the next one */
-    uint8_t padding;
+    uint8_t kind[REGISTER_COUNT];      /* 1 + result_kind of what is still under way, 0 when it is settled */
+    int8_t age[REGISTER_COUNT];        /* cycles since that producer issued; negative: it is as good as one that will */
+    uint8_t condition[REGISTER_COUNT]; /* its condition_group */
+    uint8_t fused_age;                 /* cycles since the last FPU multiply-accumulate, counted up to its hold */
+    int8_t fetch;                      /* when the last fetched word came: 0 the current cycle, negative before */
+    uint8_t has_older;                 /* an instruction of the current cycle still waits for a partner */
+    uint8_t fpu_busy;                  /* cycles until the FPU has divided while the core goes on; 0: it has */
+    uint8_t bus_busy[BUS_USERS];       /* cycles until the transfers before let them issue; 0: in the next one */
+    uint8_t padding[3];
     uint32_t older; /* its traits */
 };
 
