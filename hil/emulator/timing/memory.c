@@ -25,11 +25,6 @@ void memory_protect(struct memory_system *system, uint32_t offset, uint32_t valu
     }
 }
 
-static struct attributes attributes_of(const struct memory_system *system, const struct memory *memory,
-                                       uint32_t address) {
-    return memory->is_uniform ? memory->attributes : attributes_at(&system->protection, address);
-}
-
 void memory_system_destroy(struct memory_system *system) {
     cache_destroy(&system->instructions);
     cache_destroy(&system->data);
@@ -184,7 +179,7 @@ static void load_line(struct memory_system *system, struct clock *clock, const s
     if (!system->data.lines)
         return;
     struct memory *memory = &system->memories[index];
-    if (!system->data_cached || !attributes_of(system, memory, address).caches_data) {
+    if (!system->data_cached || !memory_attributes(system, memory, address).caches_data) {
         uint64_t start = now(clock) > memory->free ? now(clock) : memory->free;
         memory->free = start + (uint64_t)memory->beat;
         load_comes(system, clock, access, start + (uint64_t)memory->fill, CAUSE_DATA_MISS + (unsigned)index,
@@ -286,7 +281,7 @@ static uint64_t store_line(struct memory_system *system, struct clock *clock, in
         system->lines_stored = line == system->last_stored_line + 1 ? system->lines_stored + 1 : 0;
         system->last_stored_line = line;
     }
-    struct attributes attributes = attributes_of(system, memory, address);
+    struct attributes attributes = memory_attributes(system, memory, address);
     bool is_cached = system->data.lines && system->data_cached && attributes.caches_data;
     struct cache_line *held = is_cached ? cache_find(&system->data, address) : NULL;
     if (held && attributes.writes_back) {
@@ -359,55 +354,4 @@ void memory_store(struct memory_system *system, struct clock *clock, const struc
         system->last_release = system->bank_free[bank];
     *place = system->last_release;
     clock->scheduled = block_start;
-}
-
-/* Instructions */
-
-/* Whether a line need not be fetched. Of what is not cached there is only the line that was fetched last. */
-static bool is_fetched(struct memory_system *system, uint32_t line) {
-    return (system->instructions_cached && cache_find(&system->instructions, line)) || line == system->fetched_line;
-}
-
-/* A word that comes straight on is asked for as soon as the one before has been handed over, which takes a cycle a
- * fetch, or with prefetch as soon as that one was read; meanwhile the core runs what it has. */
-static void fetch_from_flash(struct memory_system *system, struct clock *clock, const struct block_fetch *block) {
-    struct flash_accelerator *flash = &system->flash;
-    if (block->address - flash->base >= flash->size || !block->size)
-        return;
-    uint32_t bytes = flash->word_bytes, last = (block->address + block->size - 1) / bytes;
-    int32_t handed_over = flash->prefetches ? 1 : (int32_t)bytes / system->parameters->fetch_bytes;
-    int32_t runs = (int32_t)(block->cycles * bytes / block->size); /* cycles that a word lasts, on average */
-    for (uint32_t word = block->address / bytes; word <= last; word++) {
-        bool goes_on = word == flash->instructions.held + 1;
-        if (flash_misses(flash, &flash->instructions, word * bytes, system->instructions_cached))
-            stall(clock, CAUSE_INSTRUCTION_MISS, flash->wait_states + (goes_on ? handed_over - runs : 0));
-    }
-}
-
-void memory_fetch(struct memory_system *system, struct clock *clock, const struct block_fetch *block) {
-    if (!system->instructions.lines) {
-        fetch_from_flash(system, clock, block);
-        return;
-    }
-    uint32_t bytes = (uint32_t)system->parameters->cache_line_bytes, address = block->address;
-    uint32_t last = (address + (block->size ? block->size - 1 : 0)) & ~(bytes - 1);
-    for (uint32_t line = address & ~(bytes - 1); line <= last; line += bytes) {
-        if (is_fetched(system, line))
-            continue;
-        int index = memory_at(system, line);
-        if (index < 0 || system->memories[index].path != PATH_BUS)
-            continue;
-        struct memory *memory = &system->memories[index];
-        uint64_t start = now(clock) > memory->free ? now(clock) : memory->free;
-        int64_t wait = (int64_t)(start - now(clock)) + memory->fill;
-        if (line == system->next_instruction_line) /* straight on: fetched while the line before it runs */
-            wait -= system->parameters->fetch_ahead;
-        memory->free = start + (uint64_t)memory->occupancy;
-        stall(clock, CAUSE_INSTRUCTION_MISS, wait);
-        bool is_cached = system->instructions_cached && attributes_of(system, memory, line).caches_instructions;
-        system->fetched_line = is_cached ? NO_LINE : line;
-        if (is_cached)
-            cache_allocate(&system->instructions, line);
-    }
-    system->next_instruction_line = last + bytes;
 }

@@ -123,6 +123,11 @@ static inline int memory_at(struct memory_system *system, uint32_t address) {
     return address - last->base < last->size ? (int)system->last_memory : memory_search(system, address);
 }
 
+static inline struct attributes memory_attributes(const struct memory_system *system, const struct memory *memory,
+                                                  uint32_t address) {
+    return memory->is_uniform ? memory->attributes : attributes_at(&system->protection, address);
+}
+
 /* One access of `bytes` at `address`: charges to the clock what it costs beyond the schedule of its block. `word`
  * counts the words that the same instruction stored before. */
 void memory_load(struct memory_system *system, struct clock *clock, const struct access *access, uint32_t address,
