@@ -10,7 +10,6 @@ from hilnas.boards.board import Board, load_board
 from hilnas.errors import InputError, TargetError, TargetTimeoutError
 from hilnas.firmware.build import build_image
 from hilnas.firmware.elf import read_elf
-from hilnas.firmware.toolchain import ARM, run_tool
 from hilnas.hil.emulator.entry import find_start
 from hilnas.hil.targets.emulator import EmulatorTarget
 from hilnas.hil.timing.model import CacheRule, TimingMode
@@ -362,48 +361,3 @@ def test_caches_that_the_firmware_turns_off_are_off(hosted: Compile, board: Boar
 )
 def test_the_result_says_what_was_assumed_of_the_caches(convolution: Path, board: Board, rule: CacheRule, said: str) -> None:
     assert run_elf(convolution, board, RunOptions(caches=rule), lambda text: None).caches == said
-
-
-def test_a_stripped_elf_says_so_and_takes_an_address(convolution: Path, tmp_path: Path, board: Board) -> None:
-    stripped = tmp_path / "stripped.elf"
-    run_tool(["arm-none-eabi-strip", convolution, "-o", stripped], ARM.package)
-    address = read_elf(convolution).address_of("mark")
-    intervals = run(stripped, board, RunOptions(mark=f"{address:#x}"))[0].intervals
-    assert intervals == run(convolution, board, RunOptions(mark="mark"))[0].intervals
-    with pytest.raises(InputError, match="stripped of its symbols"):
-        run(stripped, board, RunOptions(mark="mark"))
-
-
-def test_a_mark_may_be_an_address(convolution: Path, board: Board) -> None:
-    address = read_elf(convolution).address_of("mark")
-    by_address = run_elf(convolution, board, RunOptions(mark=f"{address:#x}"), lambda text: None)
-    assert by_address == run_elf(convolution, board, RunOptions(mark="mark"), lambda text: None)
-
-
-def test_an_elf_without_physical_addresses_is_loaded_at_its_virtual_ones(convolution: Path, tmp_path: Path, board: Board) -> None:
-    elf = bytearray(convolution.read_bytes())
-    for index in range(elf[44]):
-        at = int.from_bytes(elf[28:32], "little") + 32 * index
-        elf[at + 12 : at + 16] = bytes(4)
-    (tmp_path / "virtual.elf").write_bytes(elf)
-    options = RunOptions(mark="mark")
-    assert run(tmp_path / "virtual.elf", board, options) == run(convolution, board, options)
-
-
-def test_an_elf_for_memories_that_the_board_has_not(programs: ModuleType, tmp_path: Path, board: Board) -> None:
-    elf = programs.compile_program("void reset(void) { finish(); }", tmp_path)
-    moved = bytearray(elf.read_bytes())
-    for index in range(moved[44]):
-        at = int.from_bytes(moved[28:32], "little") + 32 * index
-        moved[at + 8 : at + 16] = 2 * (0x60000000 + 0x1000 * index).to_bytes(4, "little")
-    elf.write_bytes(moved)
-    with pytest.raises(InputError, match="0x60000000, where nucleo-h743zi2 has no memory"):
-        run_elf(elf, board, RunOptions(), lambda text: None)
-
-
-def test_an_elf_for_an_application_processor(tmp_path: Path, board: Board) -> None:
-    elf = tmp_path / "a9.elf"
-    (tmp_path / "a9.c").write_text("void _start(void) { for (;;); }")
-    ARM.run(["-mcpu=cortex-a9", "-nostdlib", tmp_path / "a9.c", "-o", elf])
-    with pytest.raises(InputError, match="application processor"):
-        run_elf(elf, board, RunOptions(), lambda text: None)
