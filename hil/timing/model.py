@@ -226,10 +226,18 @@ class TimingModel:
             self._set(name, value)
         for name, parameter in core.parameters.items():
             self._set(name, parameter.value)
+        self._set_latencies(core)
+
+    def _set_latencies(self, core: Core) -> None:
         kinds, roles = _names("model_result_kind"), _names("model_operand_role")
         if unknown := set(kinds) ^ set(core.latencies):
             raise BoardError(f"core {core.name}: latencies {', '.join(sorted(unknown))} are missing or unknown", "See docs/timing.md.")
+        of_fpu = {role for role in roles if role.startswith("fp_")}
         for kind, latencies in core.latencies.items():
+            # A result goes to every reader of the core or of the FPU, flags to one: what is left out would count as no cycles.
+            readers = of_fpu if of_fpu & set(latencies.cycles) else set(roles) - of_fpu
+            if len(latencies.cycles) != 1 and (missing := readers - set(latencies.cycles)):
+                raise BoardError(f"core {core.name}: latencies of {kind} lack {', '.join(sorted(missing))}", "See docs/timing.md.")
             for role, cycles in latencies.cycles.items():
                 if role not in roles or self._native.model_set_latency(self._handle, kinds.index(kind), roles.index(role), cycles):
                     raise BoardError(f"core {core.name}: latency {kind} to {role} of {cycles} cycles is impossible", "See docs/timing.md.")
