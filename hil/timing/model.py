@@ -96,6 +96,9 @@ class _MachineTiming(c.Structure):
         (name, c.c_void_p) for name in ("model", "decode", "enter", "access", "next_access", "cycles", "maintain", "sleep", "exception")
     )
 
+_ONE_READER = {"flags": {"condition"}, "fp_compare": {"fp_move"}}
+"""Results that cannot go to every reader of the core or of the FPU, as all others do."""
+
 
 @cache
 def _native() -> c.CDLL:
@@ -234,9 +237,9 @@ class TimingModel:
             raise BoardError(f"core {core.name}: latencies {', '.join(sorted(unknown))} are missing or unknown", "See docs/timing.md.")
         of_fpu = {role for role in roles if role.startswith("fp_")}
         for kind, latencies in core.latencies.items():
-            # A result goes to every reader of the core or of the FPU, flags to one: what is left out would count as no cycles.
-            readers = of_fpu if of_fpu & set(latencies.cycles) else set(roles) - of_fpu
-            if len(latencies.cycles) != 1 and (missing := readers - set(latencies.cycles)):
+            # What is left out would count as no cycles.
+            readers = _ONE_READER.get(kind) or (of_fpu if of_fpu & set(latencies.cycles) else set(roles) - of_fpu)
+            if missing := readers - set(latencies.cycles):
                 raise BoardError(f"core {core.name}: latencies of {kind} lack {', '.join(sorted(missing))}", "See docs/timing.md.")
             for role, cycles in latencies.cycles.items():
                 if role not in roles or self._native.model_set_latency(self._handle, kinds.index(kind), roles.index(role), cycles):

@@ -169,10 +169,10 @@ def test_core_file_must_name_what_the_model_has(board: Board) -> None:
 def test_a_core_that_leaves_out_a_latency_is_refused(core_name: str, board_name: str) -> None:
     core, board = load_core(core_name), load_board(board_name)
     for kind, latencies in core.latencies.items():
-        for left_out in latencies.cycles if len(latencies.cycles) > 1 else ():
+        for left_out in latencies.cycles:
             cycles = {role: count for role, count in latencies.cycles.items() if role != left_out}
             incomplete = core.latencies | {kind: latencies.model_copy(update={"cycles": cycles})}
-            with pytest.raises(BoardError, match=f"latencies of {kind} lack {left_out}"):
+            with pytest.raises(BoardError, match=f"latencies of {kind} lack .*{left_out}"):
                 TimingModel(board, core.model_copy(update={"latencies": incomplete}))
 
 
