@@ -17,6 +17,8 @@ from hilnas.hil.emulator.native import library
 _BEAT_BYTES = 8
 _NO_CACHE_LINE_BYTES = 32
 _DATA_MISS = "data_miss"
+_ONE_READER = {"flags": {"condition"}, "fp_compare": {"fp_move"}}
+"""Results that cannot go to every reader of the core or of the FPU, as all others do."""
 
 
 class TimingMode(StrEnum):
@@ -95,9 +97,6 @@ class _MachineTiming(c.Structure):
     _fields_ = tuple(
         (name, c.c_void_p) for name in ("model", "decode", "enter", "access", "next_access", "cycles", "maintain", "sleep", "exception")
     )
-
-_ONE_READER = {"flags": {"condition"}, "fp_compare": {"fp_move"}}
-"""Results that cannot go to every reader of the core or of the FPU, as all others do."""
 
 
 @cache
